@@ -1,0 +1,72 @@
+"""The `harness` command: its verbs, and errors as messages and exit codes.
+
+Owns nothing but the wiring. Exit codes: 0 done, 1 some steps failed or something differs, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from harness import __version__
+from harness.cli import evaluate, plan, report, run, schema, status, tables, verify
+from harness.errors import HarnessError
+
+app = typer.Typer(
+    name="harness",
+    help="Benchmarking and ablation harness for LLM-based text embedders.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        sys.stdout.write(f"harness {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Benchmarking and ablation harness for LLM-based text embedders."""
+
+
+for _name, _module in (
+    ("plan", plan),
+    ("run", run),
+    ("status", status),
+    ("tables", tables),
+    ("report", report),
+    ("verify", verify),
+    ("evaluate", evaluate),
+    ("schema", schema),
+):
+    app.command(_name)(_module.command)
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends with a message and exit code 2."""
+    try:
+        app()
+    except HarnessError as error:
+        console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
+        console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+        if error.cure:
+            console.print(f"  {escape(error.cure)}", soft_wrap=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of a pipe has seen enough; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,111 @@
+"""`harness run`: make a study's plan true, then write its tables and page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from harness.cli.options import HomeOption, JsonOption, ProfileOption, StudyArgument, print_json
+from harness.cli.progress import RunDisplay
+from harness.execution.backends import Backend, InProcessBackend
+from harness.execution.collect import collect, write_study
+from harness.execution.runner import RunSummary, run_plan
+from harness.execution.store import ArtifactStore, default_home
+from harness.plan import Plan, compile_plan
+from harness.study import find_study, load_study
+
+
+def command(
+    study: StudyArgument,
+    profile: ProfileOption = None,
+    home: HomeOption = None,
+    backend: Annotated[
+        Literal["ray", "in-process"], typer.Option(help="Where steps run: side by side on Ray, or here.")
+    ] = "ray",
+    address: Annotated[
+        str,
+        typer.Option(envvar="RAY_ADDRESS", help="Ray cluster to join; a local one is started if empty."),
+    ] = "",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processor cores for a local Ray. Default: all.")
+    ] = None,
+    mirror: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="HARNESS_MIRROR",
+            help="Folder that stands in for the hub (repeatable); the network is then not used.",
+        ),
+    ] = None,
+    reports: Annotated[
+        Path, typer.Option(help="Folder under which the study's page is written.")
+    ] = Path("reports"),
+    json: JsonOption = False,
+) -> None:
+    """Train and score every variant of a study that is not done yet; write tables and a page.
+
+    Finished steps are never run again: after a kill, an error or an edit, run the same command.
+
+    Examples: `harness run quickstart`, `harness run my-study.yaml --backend in-process`
+    """
+    loaded = load_study(find_study(study), profile=profile)
+    plan = compile_plan(loaded)
+    store = ArtifactStore(home or default_home())
+    with RunDisplay(len(plan.steps), home=str(store.home)) as display:
+        summary = run_plan(
+            plan,
+            store,
+            _opener(backend, address, workers),
+            mirrors=tuple(mirror or ()),
+            progress=display,
+        )
+    from harness.report.write import write_report
+
+    study_summary, records = collect(loaded, plan, store, failures=summary.failed)
+    write_study(study_summary, records, store.study_folder(loaded.name))
+    files = write_report(study_summary, records, reports / loaded.name)
+    if json:
+        print_json(_as_json(plan, summary, files, store))
+    else:
+        sys.stdout.write((reports / loaded.name / "table.md").read_text(encoding="utf-8"))
+        counts = summary.counts()
+        sys.stderr.write(
+            f"\n{counts['run']} steps run, {counts['reused']} reused, {counts['failed']} failed, "
+            f"{counts['skipped']} skipped\npage: {(reports / loaded.name / 'index.html').absolute()}\n"
+        )
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _opener(backend: str, address: str, workers: int | None) -> Callable[[], Backend]:
+    if backend == "in-process":
+        return InProcessBackend
+
+    def open_ray() -> Backend:
+        from harness.execution.ray_backend import RayBackend
+
+        return RayBackend(address=address, num_cpus=workers)
+
+    return open_ray
+
+
+def _as_json(
+    plan: Plan, summary: RunSummary, files: list[Path], store: ArtifactStore
+) -> dict[str, object]:
+    return {
+        "study": plan.study,
+        "steps": summary.counts(),
+        "failures": [
+            {
+                "step": plan.steps[name].name,
+                "message": message,
+                "log": str(store.log_file(plan.steps[name].stage, name)),
+            }
+            for name, message in summary.failed.items()
+        ],
+        "files": [str(file) for file in files],
+        "records": str(store.study_folder(plan.study) / "records.jsonl"),
+    }

@@ -1,0 +1,1 @@
+"""Training sources: pairs of texts, the packages they come from, and our own evaluation data."""

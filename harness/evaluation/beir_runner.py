@@ -1,0 +1,176 @@
+"""One model on one BEIR dataset.
+
+Owns `evaluate_beir`: BEIR's own loader, exact search and metrics around an encoder, and the small JSON
+file that keeps what they gave. The rule: the numbers are BEIR's (means rounded to five digits, a
+document with the query's own id never counted), and on the same data nDCG@10 is the one that mteb gives.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from beir.retrieval.evaluation import EvaluateRetrieval
+from beir.retrieval.search.dense import DenseRetrievalExactSearch
+
+from harness.evaluation.beir_data import FILES, BeirData, load_beir
+from harness.evaluation.encoder import Encoder
+from harness.evaluation.isolation import preserved_random_state
+from harness.evaluation.scores import Score
+from harness.evaluation.task_scores import Circumstances
+from harness.identity.canonical import file_sha256, fingerprint
+from harness.identity.provenance import package_versions
+
+EVALUATOR = f"beir {metadata.version('beir')}"
+CUTOFFS = (1, 3, 5, 10, 20, 100, 1000)
+Rankings = dict[str, dict[str, float]]
+"""Query id -> document id -> score."""
+
+_MAIN = "ndcg_at_10"
+_METRICS = {
+    _MAIN: "NDCG@10",
+    "map_at_10": "MAP@10",
+    "mrr_at_10": "MRR@10",
+    "recall_at_10": "Recall@10",
+    "recall_at_100": "Recall@100",
+}
+_SECOND_QUERY = "\0second"
+
+
+def evaluate_beir(
+    encoder: Encoder,
+    dataset: str,
+    *,
+    folder: Path,
+    output: Path,
+    split: str = "test",
+    languages: Sequence[str] = ("eng-Latn",),
+) -> list[Score]:
+    """Evaluate one model on one BEIR dataset.
+
+    Args:
+        encoder: A `StudyEncoder` or an encoder of `load_foreign`.
+        dataset: Name of the dataset, the task of the scores.
+        folder: The dataset's folder, or one that holds it under its name.
+        output: Where `beir/<dataset>.json` goes, with all metrics and cutoffs.
+        split: Which judgements.
+        languages: Languages of the texts, for the record.
+
+    Returns:
+        nDCG@10 as the main score, and MAP@10, MRR@10, recall@10 and recall@100.
+
+    Raises:
+        DataError: If the dataset is not there or cannot be scored as it is.
+        ProbeError: If the model's embeddings are not finite.
+    """
+    with preserved_random_state():
+        began = time.monotonic()
+        data = load_beir(dataset, folder, split=split)
+        encoder.begin()
+        rankings = _search(encoder, dataset, data)
+        usage = encoder.usage()
+        circumstances = Circumstances(
+            prompt_hash=usage.prompt_hash,
+            dataset_revision=dataset_revision(data, split),
+            evaluator=EVALUATOR,
+            versions=package_versions(),
+            wall_seconds=round(time.monotonic() - began, 3),
+            tokens=usage.tokens,
+            source=f"beir/{dataset}.json",
+        )
+        return score_rankings(
+            rankings,
+            data,
+            dataset=dataset,
+            split=split,
+            languages=languages,
+            output=output,
+            circumstances=circumstances,
+        )
+
+
+def score_rankings(
+    rankings: Rankings,
+    data: BeirData,
+    *,
+    dataset: str,
+    split: str,
+    languages: Sequence[str],
+    output: Path,
+    circumstances: Circumstances,
+) -> list[Score]:
+    """Score rankings with BEIR's metrics and keep all of them in `output`/beir/<dataset>.json."""
+    cutoffs = list(CUTOFFS)
+    metrics: dict[str, float] = {}
+    for group in EvaluateRetrieval.evaluate(data.qrels, rankings, cutoffs):
+        metrics |= group
+    metrics |= EvaluateRetrieval.evaluate_custom(data.qrels, rankings, cutoffs, "mrr")
+    _write_metrics(output / circumstances.source, metrics, dataset, split, circumstances)
+    return [
+        circumstances.score(
+            task=dataset,
+            task_type="Retrieval",
+            split=split,
+            subset="default",
+            languages=tuple(languages),
+            metric=metric,
+            is_main=metric == _MAIN,
+            value=float(metrics[name]),
+            num_queries=len(data.queries),
+        )
+        for metric, name in _METRICS.items()
+    ]
+
+
+def dataset_revision(data: BeirData, split: str) -> str:
+    """Return 16 digits that change with the texts or the judgements of a split."""
+    files = [data.folder / name for name in FILES]
+    files.append(data.folder / "qrels" / f"{split}.tsv")
+    return fingerprint([file_sha256(path) for path in files])[:16]
+
+
+class _BeirModel:
+    """An encoder as BEIR's search calls it."""
+
+    def __init__(self, encoder: Encoder, task: str) -> None:
+        self._encoder = encoder
+        self._task = task
+
+    def encode_queries(self, queries: Sequence[str], **_: Any) -> torch.Tensor:
+        return torch.from_numpy(self._encoder.encode_texts(queries, side="query", task=self._task))
+
+    def encode_corpus(self, corpus: Sequence[Mapping[str, str]], **_: Any) -> torch.Tensor:
+        # Title and text are joined as both BEIR's own models and mteb join them.
+        texts = [f"{document['title']} {document['text']}".strip() for document in corpus]
+        return torch.from_numpy(self._encoder.encode_texts(texts, side="document", task=self._task))
+
+
+def _search(encoder: Encoder, dataset: str, data: BeirData) -> Rankings:
+    search = DenseRetrievalExactSearch(_BeirModel(encoder, dataset), show_progress_bar=False)
+    retrieval = EvaluateRetrieval(search, k_values=list(CUTOFFS), score_function="cos_sim")
+    queries = dict(data.queries)
+    if len(queries) == 1:
+        # BEIR's search looks at the second query to learn the size of the corpus.
+        queries[_SECOND_QUERY] = next(iter(queries.values()))
+    rankings: Rankings = retrieval.retrieve(data.corpus, queries)
+    rankings.pop(_SECOND_QUERY, None)
+    return rankings
+
+
+def _write_metrics(
+    path: Path, metrics: Mapping[str, float], dataset: str, split: str, circumstances: Circumstances
+) -> None:
+    content = {
+        "dataset": dataset,
+        "dataset_revision": circumstances.dataset_revision,
+        "evaluator": circumstances.evaluator,
+        "split": split,
+        "metrics": dict(sorted(metrics.items())),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

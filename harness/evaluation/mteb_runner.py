@@ -1,0 +1,165 @@
+"""One model on one mteb task.
+
+Owns `evaluate_mteb`: load the data, run mteb's own evaluation, return scores. The rule: what mteb
+computes is left as it is (same code, same seeds, one fresh task object a run), and what would make a
+number silently wrong is refused: candidates missing from a reranking set, a subset missing from a
+mirror, embeddings that are not numbers. Results stay on disk as mteb's own JSON, in its ResultCache
+layout under the output folder.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import datasets
+import mteb
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from mteb.abstasks import AbsTaskRetrieval
+from mteb.abstasks.aggregated_task import AbsTaskAggregate
+
+from harness.errors import DataError, HarnessError
+from harness.evaluation.catalogue import new_task
+from harness.evaluation.encoder import Encoder
+from harness.evaluation.isolation import preserved_random_state, read_labels_as_list
+from harness.evaluation.mirror import find_dataset, use_mirrors
+from harness.evaluation.scores import Score
+from harness.evaluation.task_scores import Circumstances, absent_subsets, scores_of
+from harness.identity.canonical import tree_sha256
+from harness.identity.provenance import package_versions
+from harness.study.catalogue import OWN_TASKS
+
+EVALUATOR = f"mteb {metadata.version('mteb')}"
+
+
+def evaluate_mteb(
+    encoder: Encoder, task: str, *, output: Path, mirrors: Sequence[Path] = (), batch_size: int = 32
+) -> list[Score]:
+    """Evaluate one model on one mteb task.
+
+    Args:
+        encoder: A `StudyEncoder`, an encoder of `load_foreign`, or any searcher that mteb takes.
+        task: mteb's name of the task.
+        output: Where mteb's result files go (`results/<model>/<revision>/<task>.json`).
+        mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
+        batch_size: Texts a batch that mteb offers the encoder.
+
+    Returns:
+        One main score per split and subset; for retrieval also nDCG, MAP, MRR and recall at 10 and
+        recall at 100. A subset that the mirror lacks is a score in state `missing`.
+
+    Raises:
+        DataError: If the task is unknown or its data is not there or not what the task needs.
+        ProbeError: If the model's embeddings are not finite.
+    """
+    with preserved_random_state(), use_mirrors(mirrors):
+        began = time.monotonic()
+        job = new_task(task)
+        absent = _leave_out_absent_subsets(job, mirrors)
+        _load(job)
+        read_labels_as_list(job)
+        encoder.begin()
+        cache = mteb.ResultCache(output)
+        results = mteb.evaluate(
+            encoder,
+            job,
+            cache=cache,
+            # Results are reused by the step they belong to, never by the names in a folder.
+            overwrite_strategy="always",
+            encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
+            co2_tracker=False,
+            show_progress_bar=False,
+        )
+        usage = encoder.usage()
+        circumstances = Circumstances(
+            prompt_hash=usage.prompt_hash,
+            dataset_revision=_dataset_revision(job, mirrors),
+            evaluator=EVALUATOR,
+            versions=package_versions(),
+            wall_seconds=round(time.monotonic() - began, 3),
+            tokens=usage.tokens,
+            source=_result_file(cache, job, encoder, output),
+        )
+        reason = f"the mirror has no subset {{subset!r}} of {job.metadata.dataset['path']}"
+        scores = scores_of(job, results.task_results[0], circumstances)
+        return scores + absent_subsets(job, absent, circumstances, reason=reason)
+
+
+def _leave_out_absent_subsets(task: Any, mirrors: Sequence[Path]) -> list[str]:
+    """Narrow a multilingual task to the subsets that its mirror folder has; return the others."""
+    if isinstance(task, AbsTaskAggregate) or not task.metadata.is_multilingual:
+        return []
+    name = task.metadata.dataset["path"]
+    if find_dataset(name, mirrors) is None:
+        return []
+    if task.fast_loading:
+        loaded = datasets.load_dataset(name, split=task.eval_splits[0])
+        present = set(loaded.unique("lang")) if "lang" in loaded.column_names else set()
+    else:
+        configs = datasets.get_dataset_config_names(name)
+        present = {config.removesuffix("-corpus") for config in configs}
+    absent = [subset for subset in task.hf_subsets if subset not in present]
+    # Where no name matches, the task has a loader of its own and subsets are none of our business.
+    if not absent or len(absent) == len(task.hf_subsets):
+        return []
+    task.hf_subsets = [subset for subset in task.hf_subsets if subset in present]
+    return absent
+
+
+def _load(task: Any) -> None:
+    """Load a task's data, so that a fault of the data is told apart from a fault of the model."""
+    if isinstance(task, AbsTaskAggregate):
+        return
+    name = task.metadata.name
+    # No terminal, no bars: a step's log is read later, by people.
+    datasets.disable_progress_bars()
+    try:
+        task.load_data()
+    except HarnessError:
+        raise
+    except (OfflineModeIsEnabled, HfHubHTTPError, ConnectionError) as error:
+        raise DataError(
+            f"{name}: dataset {task.metadata.dataset['path']} cannot be fetched: {_first_line(error)}",
+            cure="give a mirror that holds it with --mirror FOLDER",
+        ) from error
+    except Exception as error:
+        raise DataError(
+            f"{name}: dataset {task.metadata.dataset['path']} does not load:"
+            f" {type(error).__name__}: {_first_line(error)}",
+            cure="the folder must have the configs, splits and columns of the Hugging Face dataset",
+        ) from error
+    if isinstance(task, AbsTaskRetrieval):
+        _check_candidates(task)
+
+
+def _check_candidates(task: Any) -> None:
+    """Refuse a reranking set without candidates: mteb would search the whole corpus and say nothing."""
+    statistics = task.metadata.descriptive_stats or {}
+    if not any(part.get("top_ranked_statistics") for part in statistics.values()):
+        return
+    for subset, splits in (task.dataset or {}).items():
+        for split, data in splits.items():
+            if data.get("top_ranked") is None:
+                raise DataError(
+                    f"{task.metadata.name}: {subset}/{split} has no candidates to rerank (top_ranked)",
+                    cure=f"add the config top_ranked to {task.metadata.dataset['path']} in the mirror",
+                )
+
+
+def _dataset_revision(task: Any, mirrors: Sequence[Path]) -> str:
+    """Return mteb's pinned revision, or a hash of the data where it is the project's own."""
+    name = task.metadata.name
+    folder = find_dataset(task.metadata.dataset["path"], mirrors) if name in OWN_TASKS else None
+    return tree_sha256(folder)[:16] if folder else str(task.metadata.revision)
+
+
+def _result_file(cache: Any, task: Any, encoder: Encoder, output: Path) -> str:
+    path = cache.get_task_result_path(task.metadata.name, encoder.mteb_model_meta)
+    return Path(path).relative_to(output).as_posix()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

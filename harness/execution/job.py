@@ -1,0 +1,142 @@
+"""One step, run in whatever process a backend chose for it.
+
+Owns what happens between a plan's step and its artifact: the lock, the log, the threads, the run and
+the publishing. The rule: a step whose artifact has come to be meanwhile is not run again, and a step
+that fails leaves its checkpoints for the next try.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from harness.errors import HarnessError, StoreError
+from harness.execution.journal import Journal, utc_now
+from harness.execution.store import ArtifactRecord, ArtifactStore, describe_files
+from harness.identity.provenance import describe_machine, package_versions
+from harness.plan import Step
+from harness.stages import STAGES, StepContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A step with the paths that it needs on this machine; plain data, so that it can be sent."""
+
+    step: Step
+    study: str
+    home: str
+    inputs: Mapping[str, str]
+    """Role -> stage of the step that fills it."""
+    mirrors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended."""
+
+    step: str
+    """Fingerprint."""
+    state: Literal["done", "reused", "failed"]
+    seconds: float = 0.0
+    message: str = ""
+    """Why it failed."""
+
+
+def run_job(job: Job) -> Outcome:
+    """Run a job to its artifact. Every failure is an outcome; nothing is raised but interrupts."""
+    store = ArtifactStore(Path(job.home))
+    step = job.step
+    started = time.monotonic()
+    journal = Journal(store.home / "journal.jsonl")
+    with store.lock(step.fingerprint):
+        # Another driver may have finished it while this one waited for the lock.
+        if _is_done(store, step):
+            return Outcome(step=step.fingerprint, state="reused")
+        journal.append("started", step=step.fingerprint, study=job.study)
+        log_file = store.log_file(step.stage, step.fingerprint)
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        with log_file.open("a", encoding="utf-8", buffering=1) as log, _redirected(log):
+            log.write(f"--- {utc_now()} {step.stage}: {step.label}\n")
+            try:
+                _run(job, store, log, started)
+            except Exception as error:
+                log.write(traceback.format_exc())
+                message = _describe(error)
+                journal.append("failed", step=step.fingerprint, study=job.study, message=message)
+                seconds = time.monotonic() - started
+                return Outcome(step=step.fingerprint, state="failed", seconds=seconds, message=message)
+        journal.append("finished", step=step.fingerprint, study=job.study)
+    return Outcome(step=step.fingerprint, state="done", seconds=time.monotonic() - started)
+
+
+def _is_done(store: ArtifactStore, step: Step) -> bool:
+    try:
+        return store.find(step.stage, step.fingerprint) is not None
+    except StoreError:
+        # A damaged artifact is made anew.
+        return False
+
+
+def _run(job: Job, store: ArtifactStore, log: IO[str], started: float) -> None:
+    step = job.step
+    output, scratch = store.partial(step.fingerprint)
+    context = StepContext(
+        config=step.config,
+        inputs={role: store.folder(job.inputs[role], name) for role, name in step.inputs.items()},
+        bindings=step.bindings,
+        fingerprint=step.fingerprint,
+        output=output,
+        scratch=scratch,
+        cache=store.home / "cache",
+        threads=step.resources.cpus,
+        mirrors=tuple(Path(mirror) for mirror in job.mirrors),
+        report=lambda line: _write_line(log, line),
+    )
+    STAGES[step.stage].run(context)
+    digests, sizes = describe_files(output)
+    if not digests:
+        raise RuntimeError(f"stage {step.stage} left no files")
+    record = ArtifactRecord(
+        fingerprint=step.fingerprint,
+        payload=step.payload,
+        files=digests,
+        sizes=sizes,
+        versions=package_versions(),
+        machine=describe_machine(threads=step.resources.cpus),
+        wall_seconds=round(time.monotonic() - started, 3),
+        finished=utc_now(),
+    )
+    store.publish(record, output)
+
+
+def _write_line(log: IO[str], line: str) -> None:
+    log.write(f"{utc_now()} {line}\n")
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, HarnessError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"{os.strerror(error.errno)}: {error.filename or ''}"
+    return f"{type(error).__name__}: {error}"
+
+
+@contextlib.contextmanager
+def _redirected(log: IO[str]) -> Iterator[None]:
+    """Send what libraries print and log to the step's own file, not over the driver's display."""
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield
+    finally:
+        root.removeHandler(handler)

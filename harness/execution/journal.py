@@ -1,0 +1,81 @@
+"""The journal: what happened to which step when, as lines that are only ever appended.
+
+Owns the file `journal.jsonl`. The rule: it tells what happened; whether a step is done is for the
+artifact store alone to say, so a lost or torn line costs a message and never a result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+EventKind = Literal["started", "finished", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened to one step."""
+
+    kind: EventKind
+    step: str
+    """Fingerprint."""
+    study: str
+    time: str
+    """UTC, ISO 8601."""
+    message: str = ""
+
+
+_EVENT = TypeAdapter(Event)
+
+
+class Journal:
+    """An append-only file of events.
+
+    Args:
+        path: The file; made with its folder when something is first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, kind: EventKind, *, step: str, study: str, message: str = "") -> None:
+        """Add one event. One write call a line, so that two drivers' lines do not mix."""
+        event = Event(kind=kind, step=step, study=study, time=utc_now(), message=message)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            # A kill in mid-line leaves a torn end: start on a line of our own.
+            torn = file.tell() > 0 and not self._ends_with_newline()
+            line = json.dumps(asdict(event), ensure_ascii=False) + "\n"
+            file.write(("\n" if torn else "").encode() + line.encode())
+
+    def _ends_with_newline(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+    def read(self) -> Iterator[Event]:
+        """Yield the events in order, leaving out torn lines."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            for line in file:
+                try:
+                    yield _EVENT.validate_json(line)
+                except ValidationError:
+                    continue
+
+    def latest(self) -> dict[str, Event]:
+        """Return step -> its newest event."""
+        return {event.step: event for event in self.read()}
+
+
+def utc_now() -> str:
+    """Return the time in UTC as ISO 8601 text, to the second."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()

@@ -1,0 +1,97 @@
+"""Jobs on Ray: one Ray Core task a job, with the resources that its step asks for.
+
+Owns starting or joining a cluster and telling a crashed worker from a failed step. A local cluster is
+bound to loopback, has no dashboard, and ends with this process.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.execution.job import Job, Outcome, run_job
+
+# Read by the workers' numeric libraries when they load.
+_WORKER_ENVIRONMENT = {
+    # Threads that spin while they wait slow down a machine whose cores are all in use.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+class RayBackend:
+    """Runs jobs as Ray tasks, as many at a time as the cluster's resources allow.
+
+    Args:
+        address: Cluster to join (`auto`, `HOST:PORT` or `ray://...`); a local one is started when
+            empty.
+        num_cpus: Processor cores of a local cluster; all of the machine's when empty.
+
+    Raises:
+        HarnessError: If no cluster answers at `address`.
+    """
+
+    def __init__(self, *, address: str = "", num_cpus: int | None = None) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray hides the devices from tasks that ask for none only when told so.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        import ray
+
+        self._ray = ray
+        shared: dict[str, Any] = {
+            "log_to_driver": False,
+            "logging_level": "ERROR",
+            "runtime_env": {"env_vars": _WORKER_ENVIRONMENT},
+        }
+        try:
+            if address:
+                ray.init(address=address, **shared)
+            else:
+                ray.init(
+                    address="local",
+                    num_cpus=num_cpus,
+                    include_dashboard=False,
+                    _node_ip_address="127.0.0.1",
+                    object_store_memory=128 * 1024 * 1024,
+                    **shared,
+                )
+        except ConnectionError as error:
+            raise HarnessError(
+                f"no Ray cluster answers at {address}: {error}",
+                cure="start one with `ray start --head`, or leave --address out",
+            ) from error
+        self._remote = ray.remote(max_retries=0)(run_job)
+        self._running: dict[Any, str] = {}
+
+    def submit(self, job: Job) -> None:
+        """Queue a job on the cluster."""
+        resources = job.step.resources
+        task = self._remote.options(
+            num_cpus=resources.cpus, num_gpus=resources.gpus, name=f"{job.step.stage}: {job.step.label}"
+        )
+        self._running[task.remote(job)] = job.step.fingerprint
+
+    def wait(self) -> tuple[str, Outcome]:
+        """Block until one of the submitted jobs has ended."""
+        (finished,), _ = self._ray.wait(list(self._running), num_returns=1)
+        name = self._running.pop(finished)
+        try:
+            return name, self._ray.get(finished)
+        except self._ray.exceptions.OutOfMemoryError as error:
+            message = f"the machine ran out of memory: {error}"
+        except self._ray.exceptions.WorkerCrashedError:
+            message = "the worker process died; the step's log tells how far it came"
+        except self._ray.exceptions.RayError as error:
+            message = f"{type(error).__name__}: {error}"
+        return name, Outcome(step=name, state="failed", message=message)
+
+    @property
+    def num_free(self) -> int:
+        """Jobs that the cluster could start now, and one more to keep it busy."""
+        cpus = int(self._ray.cluster_resources().get("CPU", 1))
+        return max(0, cpus + 1 - len(self._running))
+
+    def close(self) -> None:
+        """Stop a local cluster, or leave a joined one."""
+        self._ray.shutdown()

@@ -1,0 +1,61 @@
+"""What would happen to each step of a plan now, and why.
+
+Owns the three states of a planned step. Asking changes nothing and takes no lock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.errors import StoreError
+from harness.execution.journal import Event, Journal
+from harness.execution.store import ArtifactStore
+from harness.plan import Plan, Step
+
+StepState = Literal["run", "reuse", "wait"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """A step with its state.
+
+    `reuse`: its artifact is there. `run`: it would run, after its inputs. `wait`: another process is
+    running it now, and its artifact will be used.
+    """
+
+    step: Step
+    state: StepState
+    reason: str
+
+
+def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
+    """Return the state of every step, in the plan's order."""
+    latest = Journal(store.home / "journal.jsonl").latest()
+    planned: dict[str, PlannedStep] = {}
+    for name, step in plan.steps.items():
+        state, reason = _state(step, store, planned, latest.get(name))
+        planned[name] = PlannedStep(step=step, state=state, reason=reason)
+    return list(planned.values())
+
+
+def _state(
+    step: Step, store: ArtifactStore, planned: dict[str, PlannedStep], event: Event | None
+) -> tuple[StepState, str]:
+    try:
+        if (record := store.find(step.stage, step.fingerprint)) is not None:
+            return "reuse", f"made {record.finished} in {record.wall_seconds:.0f} s"
+    except StoreError as error:
+        return "run", f"damaged, will be made anew: {error.message}"
+    if store.is_locked(step.fingerprint):
+        return "wait", "running in another process"
+    waiting = [
+        planned[name].step.name for name in step.inputs.values() if planned[name].state != "reuse"
+    ]
+    if event is not None and event.kind == "failed":
+        return "run", f"failed last time: {event.message.splitlines()[0]}"
+    if event is not None and event.kind == "started":
+        return "run", "was interrupted; goes on from its newest checkpoint"
+    if waiting:
+        return "run", f"after {', '.join(waiting)}"
+    return "run", "no artifact with this configuration yet"

@@ -1,0 +1,190 @@
+"""The artifact store: finished steps by fingerprint, each whole or not at all.
+
+Owns the folder layout of `$HARNESS_HOME` and the one way in which an artifact comes to be: work in a
+partial folder, fsync, write the record last, rename. The rule: what has a record is complete, and
+its record says what it was made from, field by field, and what its files' bytes are.
+
+    artifacts/<stage>/<fingerprint>/    files of the artifact, and artifact.json
+    partial/<fingerprint>/              output and checkpoints of a step in flight
+    locks/<fingerprint>                 held while a step runs; released by the system on a kill
+    logs/<stage>-<fingerprint>.log      what a step said
+    cache/                              embeddings that evaluation steps share
+    studies/<name>/                     records and summary of a study
+    journal.jsonl                       what happened when
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from harness.errors import StoreError
+from harness.identity import file_sha256, fingerprint
+
+RECORD_NAME = "artifact.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRecord:
+    """What lies beside an artifact: its identity, its making and its files."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    fingerprint: str
+    payload: dict[str, Any]
+    """Stage, version, configuration and inputs: what the fingerprint is the hash of."""
+    files: dict[str, str]
+    """Relative path -> SHA-256."""
+    sizes: dict[str, int]
+    """Relative path -> bytes."""
+    versions: dict[str, str]
+    """Package versions at the time."""
+    machine: dict[str, str | int]
+    wall_seconds: float
+    finished: str
+    """UTC time, ISO 8601."""
+
+
+_RECORD = TypeAdapter(ArtifactRecord)
+
+
+def default_home() -> Path:
+    """Return the store's folder: `$HARNESS_HOME`, or `.harness` in the current folder."""
+    return Path(os.environ.get("HARNESS_HOME") or ".harness").absolute()
+
+
+class ArtifactStore:
+    """Finished steps on a file system.
+
+    Args:
+        home: The store's folder; made when something is first written.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.absolute()
+
+    def folder(self, stage: str, name: str) -> Path:
+        """Return where the artifact of a step is or would be."""
+        return self.home / "artifacts" / stage / name
+
+    def log_file(self, stage: str, name: str) -> Path:
+        """Return the log file of a step."""
+        return self.home / "logs" / f"{stage}-{name}.log"
+
+    def study_folder(self, study: str) -> Path:
+        """Return where the records of a study are kept."""
+        return self.home / "studies" / study
+
+    def lock(self, name: str) -> FileLock:
+        """Return the lock that whoever runs the step must hold; not yet acquired."""
+        path = self.home / "locks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path)
+
+    def is_locked(self, name: str) -> bool:
+        """Return whether some process is running the step now."""
+        if not (self.home / "locks" / name).exists():
+            return False
+        try:
+            with self.lock(name).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def find(self, stage: str, name: str) -> ArtifactRecord | None:
+        """Return the record of a finished step, or None.
+
+        File sizes are compared; contents are not (see `check`).
+
+        Raises:
+            StoreError: If the artifact is there but damaged.
+        """
+        folder = self.folder(stage, name)
+        try:
+            record = _RECORD.validate_json((folder / RECORD_NAME).read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            raise StoreError(
+                f"{folder / RECORD_NAME}: not an artifact record", cure=_rebuild_cure(folder)
+            ) from error
+        if record.fingerprint != name or fingerprint(record.payload) != name:
+            raise StoreError(
+                f"{folder}: the record belongs to another configuration", cure=_rebuild_cure(folder)
+            )
+        for file, size in record.sizes.items():
+            path = folder / file
+            if not path.is_file() or path.stat().st_size != size:
+                raise StoreError(f"{path}: missing or cut short", cure=_rebuild_cure(folder))
+        return record
+
+    def check(self, stage: str, name: str) -> None:
+        """Compare every file of an artifact with its recorded SHA-256.
+
+        Raises:
+            StoreError: Naming the first file that differs.
+        """
+        record = self.find(stage, name)
+        folder = self.folder(stage, name)
+        for file, digest in (record.files if record else {}).items():
+            if file_sha256(folder / file) != digest:
+                raise StoreError(f"{folder / file}: content changed", cure=_rebuild_cure(folder))
+
+    def partial(self, name: str) -> tuple[Path, Path]:
+        """Return the fresh output folder and the surviving scratch folder of a step."""
+        output = self.home / "partial" / name / "output"
+        scratch = self.home / "partial" / name / "scratch"
+        shutil.rmtree(output, ignore_errors=True)
+        output.mkdir(parents=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        return output, scratch
+
+    def publish(self, record: ArtifactRecord, output: Path) -> Path:
+        """Make `output` the artifact of `record` and return its folder.
+
+        The caller holds the step's lock. After a kill at any instant the artifact is there whole or
+        not at all.
+        """
+        for file in record.files:
+            _sync(output / file)
+        text = json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False)
+        (output / RECORD_NAME).write_text(text + "\n", encoding="utf-8")
+        _sync(output / RECORD_NAME)
+        _sync(output)
+        folder = self.folder(record.payload["stage"], record.fingerprint)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        output.rename(folder)
+        _sync(folder.parent)
+        shutil.rmtree(self.home / "partial" / record.fingerprint, ignore_errors=True)
+        return folder
+
+
+def describe_files(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
+    """Return the SHA-256 and the size in bytes of every file below `folder`, by relative path."""
+    digests, sizes = {}, {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            name = path.relative_to(folder).as_posix()
+            digests[name] = file_sha256(path)
+            sizes[name] = path.stat().st_size
+    return digests, sizes
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rebuild_cure(folder: Path) -> str:
+    return f"remove {folder} and run the study again"

@@ -1,0 +1,1 @@
+"""Base checkpoints, the anchor token, pooling, LoRA and the Embedder that encodes."""

@@ -1,0 +1,105 @@
+"""The Embedder: a trained model as a function from texts to unit vectors.
+
+Owns encoding. The rule: rows come back in the order of the input, in float32, normalised, and a text
+gets the same vector whatever it was batched with. Prompts are given in full by the caller; what is
+done with the vectors is `harness.evaluation`'s affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from harness.models.folder import weights_id
+from harness.models.forward import embed_rows, token_batches
+from harness.models.network import Network, load_network
+from harness.models.probes import probe_stored
+from harness.study.recipe import ModelConfig, PromptConfig
+
+
+class Embedder:
+    """A model folder in memory, ready to encode.
+
+    Args:
+        network: The loaded model.
+        folder: Where it was loaded from.
+    """
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        self._network = network
+        self._folder = folder
+        self.num_tokens = 0
+        """Tokens that went through the model so far, padding and repeated texts not counted."""
+
+    @classmethod
+    def load(cls, folder: Path, *, device: str = "auto", threads: int | None = None) -> Embedder:
+        """Load a model folder and check it against its stored probe embeddings.
+
+        Args:
+            folder: A model folder written by the harness.
+            device: `auto`, `cpu`, `cuda` or a device of torch's.
+            threads: Threads of torch in this process; left as they are when None.
+
+        Raises:
+            DataError: When the folder cannot be loaded.
+            ProbeError: When the loaded model gives other vectors than the one that was saved.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        network = load_network(folder, device=device)
+        probe_stored(network)
+        return cls(network, folder)
+
+    @property
+    def dimension(self) -> int:
+        """Width of the vectors."""
+        return self._network.dimension
+
+    @property
+    def max_length(self) -> int:
+        """Tokens a text, the anchor included."""
+        return self._network.config.max_length
+
+    @property
+    def config(self) -> ModelConfig:
+        """Which network this is."""
+        return self._network.config
+
+    @property
+    def prompts(self) -> PromptConfig:
+        """The prompts the model was trained with."""
+        return self._network.prompts
+
+    @cached_property
+    def weights_id(self) -> str:
+        """SHA-256 of everything that decides a vector, apart from `max_length` and the text."""
+        return weights_id(self._folder)
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str], *, prompt: str = "", batch_tokens: int = 2048) -> np.ndarray:
+        """Encode texts.
+
+        Args:
+            texts: Any texts; a repeated one is encoded once.
+            prompt: Put before every text as it is.
+            batch_tokens: Tokens a forward pass, padding included.
+
+        Returns:
+            Vectors of length one [texts, dimension], float32, in the order of `texts`.
+        """
+        places: dict[str, int] = {}
+        for text in texts:
+            places.setdefault(text, len(places))
+        rows = self._network.tokenizer.tokenise([prompt + text for text in places], self.max_length)
+        vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
+        for batch in token_batches([len(row) for row in rows], slots=batch_tokens):
+            pooled = embed_rows(
+                self._network.decoder, [rows[index] for index in batch], self._network.config.pooling
+            )
+            vectors[batch] = torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy()
+        self.num_tokens += sum(len(row) for row in rows)
+        return vectors[[places[text] for text in texts]]

@@ -1,0 +1,157 @@
+"""A loaded model: decoder, tokenizer and, where it is wanted, the vocabulary head.
+
+Owns loading from and saving to model folders. The rule: every weight of the network comes from the
+file; a weight that the file lacks raises instead of being drawn at random, and the type of the
+weights is stated, never guessed. The files around the weights belong to `folder`, the checks to
+`probes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers.utils import logging
+
+from harness.errors import DataError, HarnessError
+from harness.models.anchor import AnchorTokenizer
+from harness.models.folder import Manifest, read_manifest
+from harness.study.recipe import ModelConfig, PromptConfig
+
+_HEAD_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A model in memory."""
+
+    decoder: Any
+    """The transformer below the head: ids or input embeddings in, hidden states out."""
+    causal: Any | None
+    """The language model that holds `decoder` and the head; None where no head was asked for."""
+    tokenizer: AnchorTokenizer
+    config: ModelConfig
+    prompts: PromptConfig
+    manifest: Manifest | None
+    """What the folder said of the model; None for a network that has no folder yet."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.decoder.parameters())).device
+
+    @property
+    def dimension(self) -> int:
+        """Width of the embeddings."""
+        return int(self.decoder.config.hidden_size)
+
+    @property
+    def whole(self) -> Any:
+        """The model that is trained and saved: with its head where it was loaded with one."""
+        return self.decoder if self.causal is None else self.causal
+
+    def head_weight(self) -> nn.Parameter:
+        """Return the vocabulary head's matrix [vocabulary, width].
+
+        Raises:
+            DataError: When the head does more than multiply, which the loss does not know.
+        """
+        if self.causal is None:
+            raise ValueError("this network was loaded without its head")
+        head = self.causal.get_output_embeddings()
+        scaled = [
+            name
+            for name in _HEAD_SCALES
+            if getattr(self.decoder.config, name, None) not in (None, 1, 1.0)
+        ]
+        if not isinstance(head, nn.Linear) or head.bias is not None or scaled:
+            raise DataError(
+                f"base {self.config.base!r}: its vocabulary head has a bias or a scale ({scaled})",
+                cure="Reconstruction needs a plain linear head; choose another base.",
+            )
+        return head.weight
+
+
+def load_network(folder: Path, *, device: str = "auto", with_head: bool = False) -> Network:
+    """Load a model folder in evaluation mode, in the type its weights are stored in.
+
+    Args:
+        folder: A model folder.
+        device: `auto`, `cpu`, `cuda` or a device of torch's.
+        with_head: Whether the vocabulary head is needed.
+
+    Raises:
+        DataError: When the folder is no model folder or lacks weights.
+    """
+    manifest = read_manifest(folder)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    loader = AutoModelForCausalLM if with_head else AutoModel
+    model = from_files(loader, folder, config=config, dtype=config.dtype)
+    model.eval().to(resolve_device(device))
+    return Network(
+        decoder=model.base_model if with_head else model,
+        causal=model if with_head else None,
+        tokenizer=AnchorTokenizer.load(folder),
+        config=manifest.model,
+        prompts=manifest.prompts,
+        manifest=manifest,
+    )
+
+
+def from_files(loader: Any, folder: Path, *, dtype: torch.dtype, **arguments: Any) -> Any:
+    """Load a model with one of transformers' loaders from local files only.
+
+    Raises:
+        DataError: When a weight of the network is not in the file, or the files cannot be read.
+    """
+    if "gguf_file" not in arguments:
+        arguments["use_safetensors"] = True
+    try:
+        with quiet():
+            model, info = loader.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, output_loading_info=True, **arguments
+            )
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: cannot load the model ({error})") from error
+    missing = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if missing:
+        raise DataError(
+            f"{folder}: {len(missing)} weights of the network are not in the file, such as {missing[0]}",
+            cure="They would be random; use a complete checkpoint.",
+        )
+    return model
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device; `auto` is CUDA where there is one.
+
+    Raises:
+        HarnessError: When CUDA is asked for and not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise HarnessError(
+            f"device {device!r} is asked for, but torch sees none", cure="Use device 'cpu'."
+        )
+    return torch.device(device)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the loading reports and progress bars of transformers for a while."""
+    level, had_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if had_bar:
+            logging.enable_progress_bar()

@@ -1,0 +1,151 @@
+"""Steps, and the graph that they form.
+
+Owns `Step` and `Plan`. The rule: a step's fingerprint covers its stage, that stage's VERSION, its
+resolved configuration and its inputs' fingerprints, and nothing else; equal fingerprints are one
+step, whichever variants, studies or users ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.identity import fingerprint
+from harness.identity.canonical import to_plain
+from harness.stages import STAGES
+from harness.study.document import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One node of the plan: one run of one stage."""
+
+    stage: str
+    config: Mapping[str, Any]
+    """The resolved configuration, as plain JSON values."""
+    inputs: Mapping[str, str]
+    """Role -> fingerprint of the step that fills it."""
+    fingerprint: str
+    label: str
+    """What the step makes, for people."""
+    resources: Resources
+    bindings: Mapping[str, str] = field(default_factory=dict)
+    """Paths and names that are not part of the identity."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What the fingerprint is the hash of; kept beside the artifact."""
+        return _payload(self.stage, self.config, self.inputs)
+
+    @property
+    def name(self) -> str:
+        """Short name that commands take: stage and first digits of the fingerprint."""
+        return f"{self.stage}-{self.fingerprint[:12]}"
+
+
+def make_step(
+    stage: str,
+    config: Mapping[str, Any],
+    *,
+    label: str,
+    resources: Resources,
+    inputs: Mapping[str, Step] | None = None,
+    bindings: Mapping[str, str] | None = None,
+) -> Step:
+    """Return a step with its fingerprint.
+
+    Raises:
+        TypeError: If the configuration holds a value without a stable form, such as a path.
+    """
+    plain = to_plain(config)
+    roles = {role: step.fingerprint for role, step in sorted((inputs or {}).items())}
+    return Step(
+        stage=stage,
+        config=plain,
+        inputs=roles,
+        fingerprint=fingerprint(_payload(stage, plain, roles)),
+        label=label,
+        resources=resources,
+        bindings=dict(bindings or {}),
+    )
+
+
+def _payload(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "version": STAGES[stage].version,
+        "config": dict(config),
+        "inputs": dict(inputs),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One model of a row: a variant with one seed, and its evaluation."""
+
+    slug: str
+    model: str
+    """Fingerprint of the step that makes the model; empty for lexical search."""
+    seed: int | None
+    evaluations: Mapping[tuple[str, str], str]
+    """(suite, task) -> fingerprint of the step that scores it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRow:
+    """One line of the study's table and the steps that fill it."""
+
+    label: str
+    levels: Mapping[str, str]
+    is_reference: bool
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All steps of a study, each once, inputs before what needs them."""
+
+    study: str
+    steps: Mapping[str, Step]
+    """Fingerprint -> step, in an order in which they can run."""
+    rows: tuple[PlanRow, ...]
+
+    def dependants(self) -> dict[str, list[str]]:
+        """Return fingerprint -> fingerprints of the steps that take it as an input."""
+        found: dict[str, list[str]] = {name: [] for name in self.steps}
+        for step in self.steps.values():
+            for needed in step.inputs.values():
+                found[needed].append(step.fingerprint)
+        return found
+
+    def urgencies(self) -> dict[str, float]:
+        """Return fingerprint -> cost of the costliest chain of steps that starts with it.
+
+        Running the most urgent ready step first keeps the critical path busy.
+        """
+        dependants = self.dependants()
+        found: dict[str, float] = {}
+        for name, step in reversed(list(self.steps.items())):
+            found[name] = _cost(step) + max((found[after] for after in dependants[name]), default=0.0)
+        return found
+
+
+def _cost(step: Step) -> float:
+    """Return a rough relative cost: pairs that a training step sees, and a constant for the others."""
+    if step.stage == "reconstruct":
+        settings = step.config["reconstruction"]
+        # Each pair is encoded and decoded, in two directions.
+        return 2.0 * float(settings["steps"] * settings["batch_size"])
+    if step.stage == "contrast":
+        settings = step.config["contrastive"]
+        return float(settings["steps"] * settings["batch_size"])
+    return 100.0
+
+
+def merge_steps(steps: Iterable[Step]) -> dict[str, Step]:
+    """Return the steps by fingerprint, each once, in their first order."""
+    merged: dict[str, Step] = {}
+    for step in steps:
+        merged.setdefault(step.fingerprint, step)
+    return merged

@@ -1,0 +1,73 @@
+"""The schema of one measurement.
+
+Owns `Record`, the one row type that every evaluator writes and every table reads. The rule: a record
+says in full what was measured, on what, by what, in which unit; a measurement that could not be had
+is a record too, with a state and a reason instead of a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
+
+from pydantic import ConfigDict
+
+State = Literal["ok", "not_applicable", "failed", "missing"]
+STATES: tuple[str, ...] = get_args(State)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One score of one variant with one seed on one task, split, subset and metric."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    variant: str
+    """Slug of the variant: the model name under which mteb's result files are kept."""
+    revision: str
+    """Fingerprint of the step that made the model; empty for models without one."""
+    seed: int | None
+    """Seed of the variant; None where nothing was trained."""
+    suite: str
+    """Suite that asked for the task."""
+    task: str
+    task_type: str
+    """mteb's task type: Retrieval, Classification, Clustering, ..."""
+    split: str
+    subset: str
+    """mteb's `hf_subset`; `default` where a task has only one."""
+    languages: tuple[str, ...] = ()
+    """ISO 639-3 code and script of each language, as in `eng-Latn`."""
+    metric: str
+    """Name of the metric in the evaluator's own words, such as `ndcg_at_10`."""
+    is_main: bool = True
+    """Whether this is the task's main score, the one that tables show."""
+    value: float | None = None
+    """The score as the evaluator gives it (0 to 1 for most metrics); None unless the state is ok."""
+    higher_is_better: bool = True
+    num_queries: int | None = None
+    """Queries, rows or pairs that the value is a mean over; None where it is not known."""
+    state: State = "ok"
+    reason: str = ""
+    """Why there is no value, and the command that would bring one."""
+    prompt_hash: str = ""
+    """First 16 digits of the SHA-256 of the exact prompt texts; empty for no prompt."""
+    dataset_revision: str = ""
+    evaluator: str = ""
+    """Package and version that computed the value, such as `mteb 2.26.24`."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Package versions at the time."""
+    wall_seconds: float | None = None
+    tokens: int | None = None
+    """Tokens encoded for this task, duplicates not counted; None where it is not known."""
+    source: str = ""
+    """Where the value was read: a result file's path relative to its store or folder."""
+
+    @property
+    def key(self) -> tuple[str, int, str, str, str, str, str]:
+        """What must be unique: two different values for one key are a contradiction."""
+        seed = -1 if self.seed is None else self.seed
+        return (self.variant, seed, self.suite, self.task, self.split, self.subset, self.metric)
+
+
+COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Record))

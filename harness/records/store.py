@@ -1,0 +1,187 @@
+"""Records on disk: one JSON line each, sorted, so that two versions of a file can be compared by eye.
+
+Owns reading, writing and merging of `records.jsonl` and its long pandas frame. The rule: the bytes
+depend on the set of records and not on their order, and nothing contradictory is ever kept: two
+values for one measurement raise with both shown. What a record means is left to `schema`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import RecordError
+from harness.records.schema import COLUMNS, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MEASURED = ("value", "revision", "prompt_hash", "dataset_revision", "higher_is_better", "num_queries")
+"""Fields that must agree where two records hold a value for one key."""
+
+_STATE_RANK = {"ok": 3, "not_applicable": 2, "failed": 1, "missing": 0}
+"""A value replaces an earlier failure, and a failure says more than an absence."""
+
+
+def merge(*collections: Iterable[Record]) -> list[Record]:
+    """Return the records of all `collections` in key order, each key once.
+
+    Records that hold the same measurement collapse into one, whatever they say of wall time or place;
+    a record with a value takes the place of one that says `failed` or `missing`. The result does not
+    depend on any order, and merging it again changes nothing.
+
+    Raises:
+        RecordError: If two records contradict each other; the message shows both.
+    """
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for collection in collections:
+        for record in collection:
+            check_record(record)
+            groups.setdefault(record.key, []).append(record)
+    return [_resolve(groups[key]) for key in sorted(groups)]
+
+
+def check_record(record: Record, *, where: str = "") -> None:
+    """Refuse a record whose state and value do not fit together.
+
+    Raises:
+        RecordError: If an `ok` record has no finite value, or another state has one.
+    """
+    prefix = f"{where}: " if where else ""
+    if record.state == "ok":
+        if record.value is None or not math.isfinite(record.value):
+            raise RecordError(f"{prefix}{_name(record)}: state 'ok' with the value {record.value}")
+    elif record.value is not None:
+        raise RecordError(
+            f"{prefix}{_name(record)}: state {record.state!r} with the value {record.value}"
+        )
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write `records` to `path` as sorted JSON lines, whole or not at all.
+
+    Raises:
+        RecordError: If two records contradict each other.
+    """
+    text = dump_records(records)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def dump_records(records: Iterable[Record]) -> str:
+    """Return the text of a `records.jsonl` that holds `records`.
+
+    Raises:
+        RecordError: If two records contradict each other.
+    """
+    return "".join(_line(record) + "\n" for record in merge(records))
+
+
+def read_records(path: Path) -> list[Record]:
+    """Return the records of a `records.jsonl`, in key order.
+
+    Raises:
+        RecordError: If the file is missing, a line is not a record (the message names file, line and
+            field), or two lines contradict each other.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: no such file", cure="harness run STUDY writes it") from error
+    except UnicodeDecodeError as error:
+        raise RecordError(f"{path}: not UTF-8 text: {error}") from error
+    return merge(_parse(path, text))
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one line a record with a column for each field of `Record`, in key order.
+
+    Raises:
+        RecordError: If two records contradict each other.
+    """
+    import pandas as pd  # Half a second that a table in the terminal need not wait for.
+
+    frame = pd.DataFrame([asdict(record) for record in merge(records)], columns=list(COLUMNS))
+    return frame.astype({"seed": "Int64", "num_queries": "Int64", "tokens": "Int64", "value": "float64"})
+
+
+def _parse(path: Path, text: str) -> Iterator[Record]:
+    # Not str.splitlines: it also cuts at separators that JSON strings may hold as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            record = _adapter().validate_json(line)
+        except ValidationError as error:
+            raise RecordError(f"{where}: not a record: {_first_fault(error)}") from error
+        check_record(record, where=where)
+        yield record
+
+
+@cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in fault["loc"])
+    return f"field {field!r}: {fault['msg']}" if field else str(fault["msg"])
+
+
+def _line(record: Record) -> str:
+    values = asdict(record)
+    values["versions"] = dict(sorted(record.versions.items()))
+    return json.dumps(values, ensure_ascii=False, allow_nan=False)
+
+
+def _resolve(group: list[Record]) -> Record:
+    """Return the one record that stands for all of `group`, which share a key."""
+    states = {record.state for record in group}
+    if {"ok", "not_applicable"} <= states:
+        _refuse(
+            next(record for record in group if record.state == "ok"),
+            next(record for record in group if record.state == "not_applicable"),
+        )
+    top = max(_STATE_RANK[state] for state in states)
+    ranked = sorted((record for record in group if _STATE_RANK[record.state] == top), key=_line)
+    kept = ranked[0]
+    for other in ranked[1:]:
+        if kept.state == "ok" and any(getattr(kept, name) != getattr(other, name) for name in _MEASURED):
+            _refuse(kept, other)
+    return kept
+
+
+def _refuse(first: Record, second: Record) -> None:
+    fields = ("state", *_MEASURED, "evaluator", "source")
+    differing = [name for name in fields if getattr(first, name) != getattr(second, name)]
+    sides = [
+        ", ".join(f"{name}={getattr(record, name)!r}" for name in differing)
+        for record in (first, second)
+    ]
+    raise RecordError(
+        f"two records of {_name(first)} contradict each other:\n  {sides[0]}\n  {sides[1]}",
+        cure="keep one of them: remove the other line, or measure again with `harness run STUDY`",
+    )
+
+
+def _name(record: Record) -> str:
+    seed = "" if record.seed is None else f" seed {record.seed}"
+    return (
+        f"{record.variant}{seed}, {record.suite}/{record.task} "
+        f"({record.split}, {record.subset}, {record.metric})"
+    )

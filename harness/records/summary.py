@@ -1,0 +1,89 @@
+"""What a table needs to know of a study besides its records: rows, suites and the baseline.
+
+Owns `StudySummary` and its JSON form, `study.json`, which lies beside `records.jsonl`. The rule: a
+clone with these two files rebuilds every table; the study's YAML, its models and its data are not
+needed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from harness.errors import RecordError
+from harness.identity.canonical import to_plain
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One trained model of a row: the row's variant with one seed."""
+
+    slug: str
+    """Name of the model in the records."""
+    revision: str
+    """Fingerprint of the step that made it; empty for models without one."""
+    seed: int | None
+    """None where nothing was trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowSummary:
+    """One line of a table: one variant over all its seeds."""
+
+    label: str
+    levels: dict[str, str]
+    """Factor -> level; empty for reference lines."""
+    role: Literal["variant", "reference"] = "variant"
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteSummary:
+    """One suite: the tasks over which its mean is taken."""
+
+    name: str
+    evaluator: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySummary:
+    """A study as its tables see it."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    question: str
+    factors: dict[str, tuple[str, ...]]
+    """Factor -> its levels, in the study's order."""
+    baseline: str | None
+    """Label of the row that the others are compared with."""
+    rows: tuple[RowSummary, ...]
+    suites: tuple[SuiteSummary, ...]
+    settings: dict[str, str] = field(default_factory=dict)
+    """Shared settings worth printing under a table, such as steps and batch size."""
+
+
+def write_summary(summary: StudySummary, path: Path) -> None:
+    """Write `study.json`, the same bytes for equal summaries."""
+    path.write_text(json.dumps(to_plain(summary), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_summary(path: Path) -> StudySummary:
+    """Read `study.json`.
+
+    Raises:
+        RecordError: If the file is missing or does not hold a summary.
+    """
+    try:
+        return TypeAdapter(StudySummary).validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise RecordError(f"{path}: no such file", cure="harness run STUDY writes it") from error
+    except ValidationError as error:
+        raise RecordError(f"{path}: not a study summary: {error}") from error

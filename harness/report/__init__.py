@@ -1,0 +1,1 @@
+"""From a study's summary and records to files: Markdown, CSV, LaTeX, JSON and one HTML page."""

@@ -1,0 +1,156 @@
+"""Tables as LaTeX, to be read in by a paper with `\\input`.
+
+Owns LaTeX's escapes and the booktabs layout. The rule: the file compiles with booktabs and graphicx alone,
+whatever the strings of a study hold.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from harness.report.content import Report
+from harness.tables.table import Cell, Row, Table
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "`": r"\textasciigrave{}",
+    "[": "{[}",
+    "]": "{]}",
+    "±": r"$\pm$",
+    "→": r"$\rightarrow$",
+    "Δ": r"$\Delta$",
+    "\u2212": "$-$",
+    "\u00d7": r"$\times$",
+    "\u2014": "---",
+    "\u2013": "--",
+}
+_SIGNED = re.compile(r"^([+-])(?=\d)")
+"""pdflatex has no other characters without more packages."""
+
+
+def render_latex(report: Report) -> str:
+    """Return `table.tex`: one `table` environment for each table of the report."""
+    head = (
+        f"% {_comment(report.name)}: {_comment(report.signature)}\n"
+        "% Needs \\usepackage[T1]{fontenc}, \\usepackage{booktabs} and \\usepackage{graphicx}.\n"
+    )
+    return head + "\n".join(_table(table, report) for table in report.tables)
+
+
+def escape(text: str) -> str:
+    """Return `text` as one line that LaTeX prints as it is, in ASCII and Latin letters."""
+    return "".join(_character(one) for one in " ".join(text.split()))
+
+
+def _character(one: str) -> str:
+    if one in _ESCAPES:
+        return _ESCAPES[one]
+    if one.isprintable() and ord(one) < 0x180:
+        return one
+    plain = unicodedata.normalize("NFKD", one).encode("ascii", "ignore").decode()
+    # A letter that the font lacks would stop the compilation; its code point still tells what it was.
+    return escape(plain) if plain.strip() else f"(U+{ord(one):04X})"
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _table(table: Table, report: Report) -> str:
+    is_main = table is report.table
+    caption = f"{report.name}: {report.question}" if is_main else table.title
+    lines = [
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{escape(caption)}}}",
+        rf"\label{{tab:{_slug(report.name)}{'' if is_main else '-' + _slug(table.title)}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{l{'r' * _num_numbers(table)}}}",
+        r"\toprule",
+        *_head(table),
+        r"\midrule",
+    ]
+    roles = [row.role for row in table.rows]
+    for index, row in enumerate(table.rows):
+        if index and roles[index] != roles[index - 1]:
+            lines.append(r"\midrule")
+        lines.append(" & ".join(_line(table, row)) + r" \\")
+    lines.extend([r"\bottomrule", r"\end{tabular}}"])
+    remarks = [rf"\textsuperscript{{{one.mark}}} {escape(one.text)}" for one in table.footnotes]
+    remarks.extend(escape(note) for note in table.notes)
+    if remarks:
+        joined = " \\\\\n".join(remarks)
+        lines.append(
+            "\\par\\smallskip\n\\begin{minipage}{\\linewidth}\\footnotesize\\raggedright\n"
+            f"{joined}\n\\end{{minipage}}"
+        )
+    lines.append(r"\end{table}")
+    return "\n".join(lines) + "\n"
+
+
+def _head(table: Table) -> list[str]:
+    """Return the heading: suites over tasks over metrics."""
+    extra = [""] * (table.has_seeds + table.has_coverage)
+    groups, rules, place = [""], [], 2
+    for suite, span in table.suites:
+        groups.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(suite)}}}")
+        rules.append(rf"\cmidrule(lr){{{place}-{place + span - 1}}}")
+        place += span
+    titles = ["", *(escape(column.title) for column in table.columns)]
+    titles.extend(["Seeds"] * table.has_seeds + ["Tasks"] * table.has_coverage)
+    metrics = [
+        "",
+        *(rf"{{\footnotesize {escape(one.metric)}}}" if one.metric else "" for one in table.columns),
+    ]
+    return [
+        " & ".join(groups + extra) + r" \\",
+        " ".join(rules),
+        " & ".join(titles) + r" \\",
+        " & ".join(metrics + extra) + r" \\",
+    ]
+
+
+def _num_numbers(table: Table) -> int:
+    return len(table.columns) + table.has_seeds + table.has_coverage
+
+
+def _line(table: Table, row: Row) -> list[str]:
+    label = escape(row.label) + (" (baseline)" if row.is_baseline else "")
+    line = [label + _marks(row.notes), *(_cell(cell) for cell in row.cells)]
+    if table.has_seeds:
+        line.append(str(len(row.seeds) or ""))
+    if table.has_coverage:
+        line.append(row.coverage)
+    return line
+
+
+def _cell(cell: Cell) -> str:
+    if cell.value is None:
+        return (rf"\emph{{{escape(cell.text)}}}" if cell.text else "") + _marks(cell.notes)
+    text = _SIGNED.sub(lambda sign: f"${sign.group(1)}$", cell.text)
+    text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.standing]
+    spread = rf" {{\footnotesize $\pm$ {cell.spread_text}}}" if cell.spread_text else ""
+    return text + spread + _marks(cell.notes)
+
+
+def _marks(marks: Sequence[str]) -> str:
+    return rf"\textsuperscript{{{','.join(marks)}}}" if marks else ""
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,68 @@
+"""The whole report as JSON, with unrounded values, states and reasons.
+
+Owns the JSON layout. The rule: whatever another format shows can be read here, with the number behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.identity.canonical import to_plain
+from harness.report.content import Report
+from harness.tables.effects import Effect
+from harness.tables.table import Column, Row, Table
+
+
+def render_json(report: Report) -> str:
+    """Return `table.json`."""
+    return json.dumps(as_plain(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def as_plain(report: Report) -> dict[str, Any]:
+    """Return the report as JSON types."""
+    return {
+        "name": report.name,
+        "question": report.question,
+        "factors": {name: list(levels) for name, levels in report.factors.items()},
+        "table": _table(report.table),
+        "deltas": None if report.deltas is None else _table(report.deltas),
+        "effects": None if report.effects is None else _table(report.effects),
+        "primary_effects": [_effect(one) for one in report.primary_effects],
+        "findings": to_plain(report.findings),
+        "settings": dict(report.settings),
+        "versions": dict(report.versions),
+        "evaluators": list(report.evaluators),
+        "num_records": report.num_records,
+        "signature": report.signature,
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    primary = None if table.primary is None else table.columns[table.primary].key
+    return {
+        "title": table.title,
+        "caption": table.caption,
+        "baseline": table.baseline,
+        "primary": primary,
+        "columns": [_column(column) for column in table.columns],
+        "rows": [_row(row, table) for row in table.rows],
+        "footnotes": {one.mark: one.text for one in table.footnotes},
+        "notes": list(table.notes),
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    return {"key": column.key, **to_plain(column)}
+
+
+def _row(row: Row, table: Table) -> dict[str, Any]:
+    cells = {
+        column.key: {"display": cell.display, **to_plain(cell)}
+        for column, cell in zip(table.columns, row.cells, strict=True)
+    }
+    return {**to_plain(row), "cells": cells}
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    return {**to_plain(effect), "noise": effect.noise, "is_clear": effect.is_clear}

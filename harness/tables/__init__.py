@@ -1,0 +1,6 @@
+"""From records to one comparison table: coverage, aggregation, differences, main effects."""
+
+from harness.tables.build import build_table
+from harness.tables.table import Cell, Column, Row, Table
+
+__all__ = ["Cell", "Column", "Row", "Table", "build_table"]

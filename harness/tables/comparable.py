@@ -1,0 +1,99 @@
+"""Which rows were not measured in the same way as the row they are compared with.
+
+Owns the check of evaluator, dataset revision, prompts, package versions and number of queries, task by
+task. The rule: a difference in any of them is named, with both sides, whether or not it moved the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.records.schema import Record
+from harness.tables.aggregate import Score, TaskKey
+
+_Facts = dict[tuple[str, str, str], set[str]]
+"""(split, subset, field) -> the values that a row's members recorded."""
+
+ALL_VERSIONS = "package versions"
+
+
+def describe_differences(
+    labels: Sequence[str],
+    scores: Sequence[Mapping[TaskKey, Score]],
+    tasks: Sequence[TaskKey],
+    *,
+    baseline: int | None,
+) -> list[str]:
+    """Return for each row a sentence that names what differs from its reference, empty if nothing does.
+
+    The reference of a task is the baseline where it has a score, else the first row that has one.
+    """
+    found: list[dict[tuple[str, str], list[str]]] = [{} for _ in labels]
+    for task in tasks:
+        reference = _pick_reference(scores, task, baseline)
+        if reference is None:
+            continue
+        base = _facts(scores[reference][task].records)
+        for index, row in enumerate(scores):
+            for text in _compare(_facts(row[task].records), base, is_reference=index == reference):
+                found[index].setdefault((text, labels[reference]), []).append("/".join(task))
+    return [_sentence(one, num_tasks=len(tasks)) for one in found]
+
+
+def _pick_reference(
+    scores: Sequence[Mapping[TaskKey, Score]], task: TaskKey, baseline: int | None
+) -> int | None:
+    order = [] if baseline is None else [baseline]
+    order.extend(range(len(scores)))
+    return next((index for index in order if scores[index][task].records), None)
+
+
+def _facts(records: Sequence[Record]) -> _Facts:
+    facts: _Facts = {}
+    for record in records:
+        fields = {
+            "evaluator": record.evaluator or "not recorded",
+            "dataset revision": record.dataset_revision or "not recorded",
+            "number of queries": "" if record.num_queries is None else str(record.num_queries),
+            "metric direction": "higher is better" if record.higher_is_better else "lower is better",
+        }
+        if record.revision or record.prompt_hash:
+            # Lines without a model, such as BM25, have no prompts to differ in.
+            fields["prompts"] = record.prompt_hash or "none"
+        if record.versions:
+            fields.update({f"version of {name}": version for name, version in record.versions.items()})
+        else:
+            fields[ALL_VERSIONS] = "not recorded"
+        for name, value in fields.items():
+            if value:
+                facts.setdefault((record.split, record.subset, name), set()).add(value)
+    return facts
+
+
+def _compare(facts: _Facts, base: _Facts, *, is_reference: bool) -> list[str]:
+    """Return one text for each field in which a row differs from its reference on one task."""
+    texts: dict[str, None] = {}
+    for (split, subset, name), values in sorted(facts.items()):
+        shown = " and ".join(sorted(values))
+        if is_reference or (split, subset, name) not in base:
+            if len(values) > 1:
+                texts[f"{name} differs between seeds: {shown}"] = None
+            continue
+        expected = base[split, subset, name]
+        if values != expected:
+            texts[f"{name} is {shown}, there {' and '.join(sorted(expected))}"] = None
+    unrecorded = any(name == ALL_VERSIONS for *_, name in facts)
+    if unrecorded and not any(name == ALL_VERSIONS for *_, name in base):
+        texts[f"{ALL_VERSIONS} not recorded"] = None
+    return list(texts)
+
+
+def _sentence(found: Mapping[tuple[str, str], list[str]], *, num_tasks: int) -> str:
+    by_reference: dict[str, list[str]] = {}
+    for (text, reference), tasks in found.items():
+        where = "all tasks" if len(tasks) == num_tasks else ", ".join(tasks)
+        by_reference.setdefault(reference, []).append(f"{text} ({where})")
+    return " ".join(
+        f"Not measured in the same way as {reference}: {'; '.join(texts)}."
+        for reference, texts in by_reference.items()
+    )

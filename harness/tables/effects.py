@@ -1,0 +1,176 @@
+"""Main effects: what one factor does to a column, over the rows that differ in nothing else.
+
+Owns the pairing of rows by factor and the estimate of noise beside each effect. The rule: an effect is
+called clear only if it is at least twice its noise, and noise is the larger of two estimates, neither of
+which may be taken for a significance test:
+
+- the standard error over the paired differences, s / sqrt(n), one difference a pair of rows and shared seed;
+- a rough standard error from the number of queries: a mean p of n values in [0, 1] has at most the
+  variance p (1 - p) / n (Bhatia and Davis 2000, doi 10.1080/00029890.2000.12005203). The two rows are
+  taken as independent and so are the tasks of a mean, although they share queries or texts.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.tables.differences import difference, paired_differences
+from harness.tables.table import Row, Table
+
+CLEAR = 2.0
+"""An effect is called clear from this many times its noise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairDifference:
+    """The difference between two rows that differ in one factor only."""
+
+    context: dict[str, str]
+    """The levels of the other factors, the same in both rows."""
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What going from one level of a factor to another does to a column, before scaling."""
+
+    factor: str
+    from_level: str
+    to_level: str
+    value: float
+    """Mean over pairs of rows of their difference."""
+    pairs: tuple[PairDifference, ...]
+    seeds: tuple[int, ...]
+    """Seeds over which differences were paired; empty where no rows share one."""
+    num_differences: int
+    spread: float | None = None
+    """Sample standard deviation of the single differences; None for fewer than two."""
+    standard_error: float | None = None
+    """Spread over the square root of the number of differences."""
+    query_error: float | None = None
+    """Rough standard error from the number of queries; None where it is not known."""
+
+    @property
+    def noise(self) -> float | None:
+        """Return the larger of the two estimates of noise, None if there is neither."""
+        known = [one for one in (self.standard_error, self.query_error) if one is not None]
+        return max(known) if known else None
+
+    @property
+    def is_clear(self) -> bool | None:
+        """Return whether the effect is at least twice its noise, None where noise is unknown."""
+        return None if self.noise is None else self.value != 0 and abs(self.value) >= CLEAR * self.noise
+
+
+def main_effects(table: Table, column: int, *, factors: dict[str, tuple[str, ...]]) -> list[Effect]:
+    """Return the effect on a column of each level of each factor, against the factor's reference level.
+
+    The reference level is the baseline's, or the first one listed. A pair of rows counts if both are
+    variants with a whole value in the column.
+    """
+    effects = []
+    baseline = next((row for row in table.rows if row.is_baseline), None)
+    for factor, levels in factors.items():
+        start = baseline.levels.get(factor) if baseline else None
+        reference = start if start in levels else next(iter(levels), "")
+        for level in levels:
+            if level != reference:
+                effect = combine_pairs(
+                    table,
+                    column,
+                    _row_pairs(table.rows, factor=factor, from_level=reference, to_level=level),
+                    factor=factor,
+                    from_level=reference,
+                    to_level=level,
+                )
+                if effect is not None:
+                    effects.append(effect)
+    return effects
+
+
+def query_variance(table: Table, row: Row, column: int) -> float | None:
+    """Return the largest variance that sampling of queries can give a row's value in a column.
+
+    For a mean it is the sum over the suite's tasks over their number squared. None where a number of
+    queries is unknown or a score lies outside of [0, 1].
+    """
+    chosen = table.columns[column]
+    if chosen.kind == "task":
+        value, num = row.cells[column].value, chosen.num_queries
+        if value is None or not num or not 0 <= value <= 1:
+            return None
+        return value * (1 - value) / num
+    tasks = [
+        index
+        for index, one in enumerate(table.columns)
+        if one.kind == "task" and one.suite == chosen.suite
+    ]
+    variances = [query_variance(table, row, index) for index in tasks]
+    known = [one for one in variances if one is not None]
+    return math.fsum(known) / len(tasks) ** 2 if tasks and len(known) == len(tasks) else None
+
+
+def combine_pairs(
+    table: Table,
+    column: int,
+    pairs: Sequence[tuple[Row, Row]],
+    *,
+    factor: str = "",
+    from_level: str = "",
+    to_level: str = "",
+) -> Effect | None:
+    """Return the mean difference over `pairs` of rows (second minus first); None if none is whole."""
+    found: list[PairDifference] = []
+    singles: list[float] = []
+    seeds: set[int] = set()
+    errors: list[float | None] = []
+    for start, end in pairs:
+        before, after = start.cells[column], end.cells[column]
+        delta = difference(after.per_seed, before.per_seed)
+        if delta is None or before.state != "ok" or after.state != "ok":
+            continue
+        context = {name: level for name, level in end.levels.items() if name != factor}
+        found.append(PairDifference(context=context, value=delta.value))
+        paired = paired_differences(after.per_seed, before.per_seed)
+        singles.extend(paired.values() or [delta.value])
+        seeds.update(paired)
+        errors.append(_pair_error(table, start, end, column))
+    if not found:
+        return None
+    spread = statistics.stdev(singles) if len(singles) > 1 else None
+    known = [one for one in errors if one is not None]
+    return Effect(
+        factor=factor,
+        from_level=from_level,
+        to_level=to_level,
+        value=statistics.fmean(one.value for one in found),
+        pairs=tuple(found),
+        seeds=tuple(sorted(seeds)),
+        num_differences=len(singles),
+        spread=spread,
+        standard_error=None if spread is None else spread / math.sqrt(len(singles)),
+        # All pairs share the same queries, so their errors do not average out.
+        query_error=statistics.fmean(known) if len(known) == len(errors) else None,
+    )
+
+
+def _row_pairs(
+    rows: Sequence[Row], *, factor: str, from_level: str, to_level: str
+) -> list[tuple[Row, Row]]:
+    variants = [row for row in rows if row.role == "variant" and factor in row.levels]
+    return [
+        (start, end)
+        for start in variants
+        if start.levels[factor] == from_level
+        for end in variants
+        if end.levels == {**start.levels, factor: to_level}
+    ]
+
+
+def _pair_error(table: Table, start: Row, end: Row, column: int) -> float | None:
+    before = query_variance(table, start, column)
+    after = query_variance(table, end, column)
+    return None if before is None or after is None else math.sqrt(before + after)

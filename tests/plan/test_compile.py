@@ -1,0 +1,127 @@
+"""A plan holds every step once, and a step's identity is what can change its result."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.plan import Plan, compile_plan
+from harness.study import load_study
+from tests.study.builders import STUDY, edited, write_study
+
+
+def _plan(folder: Path, text: str = STUDY, profile: str | None = None) -> Plan:
+    folder.mkdir(exist_ok=True)
+    return compile_plan(load_study(write_study(folder, text), profile=profile))
+
+
+def _stages(plan: Plan) -> list[str]:
+    return [step.stage for step in plan.steps.values()]
+
+
+def _models(plan: Plan) -> list[str]:
+    return [member.model for row in plan.rows for member in row.members]
+
+
+def test_variants_share_what_they_do_not_differ_in(tmp_path: Path) -> None:
+    stages = _stages(_plan(tmp_path))
+    # Two temperatures x reconstruction on/off: one base, one source, one stage I for both temperatures.
+    counts = {stage: stages.count(stage) for stage in set(stages)}
+    assert counts == {"source": 1, "base": 1, "reconstruct": 1, "contrast": 4, "evaluate": 4}
+
+
+def test_inputs_come_before_what_needs_them(tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    seen: set[str] = set()
+    for name, step in plan.steps.items():
+        assert set(step.inputs.values()) <= seen
+        seen.add(name)
+
+
+def test_a_task_of_two_suites_is_one_step(tmp_path: Path) -> None:
+    text = STUDY + "  again: {source: news, tasks: [BBCTopicClassification, BBCTopicClustering]}\n"
+    plan = _plan(tmp_path, text)
+    assert _stages(plan).count("evaluate") == 8
+    for row in plan.rows:
+        evaluations = row.members[0].evaluations
+        assert (
+            evaluations["news", "BBCTopicClassification"]
+            == evaluations["again", "BBCTopicClassification"]
+        )
+
+
+def test_places_names_and_resources_are_no_part_of_the_identity(tmp_path: Path) -> None:
+    first = _plan(tmp_path / "a")
+    moved = STUDY.replace("tiny:", "renamed:").replace("base: tiny", "base: renamed")
+    moved += "resources: {train: {cpus: 2, gpus: 0.5}}\n"
+    assert list(_plan(tmp_path / "b", moved).steps) == list(first.steps)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("batch_size: 8, learning_rate", "batch_size: 4, learning_rate", {"contrast", "evaluate"}),
+        ("reconstruction.steps: 2", "reconstruction.steps: 3", {"reconstruct", "contrast", "evaluate"}),
+        ("{base: tiny}", "{base: tiny, num_layers: 1}", {"base", "reconstruct", "contrast", "evaluate"}),
+        ("kind: bbc", "kind: bbc, seed: 5", {"source", "reconstruct", "contrast", "evaluate"}),
+        ("BBCTopicClassification", "BBCTopicClustering", {"evaluate"}),
+    ],
+)
+def test_a_change_reaches_what_depends_on_it_and_nothing_else(
+    old: str, new: str, changed: set[str], tmp_path: Path
+) -> None:
+    before = _plan(tmp_path / "a")
+    after = _plan(tmp_path / "b", edited(old, new))
+    assert {after.steps[name].stage for name in after.steps.keys() - before.steps.keys()} == changed
+
+
+def test_local_data_is_known_by_its_content(tmp_path: Path) -> None:
+    before = _plan(tmp_path)
+    study = load_study(tmp_path / "small.yaml")
+    (tmp_path / "news" / "content").write_text("other")
+    after = compile_plan(study)
+    new = {after.steps[name].stage for name in after.steps.keys() - before.steps.keys()}
+    assert "source" in new
+    assert "base" not in new
+
+
+def test_seeds_share_a_stage_whose_seed_is_fixed(tmp_path: Path) -> None:
+    fixed = edited("reconstruction.steps: 2", "reconstruction.seed: 0, reconstruction.steps: 2")
+    own = _plan(tmp_path / "a", STUDY + "seeds: [1, 2]\n")
+    shared = _plan(tmp_path / "b", fixed + "seeds: [1, 2]\n")
+    assert _stages(own).count("reconstruct") == 2
+    assert _stages(shared).count("reconstruct") == 1
+    assert len(set(_models(shared))) == 8
+
+
+def test_references_add_the_untrained_base_and_lexical_search(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, STUDY + "references: [untrained, bm25]\n")
+    untrained, bm25 = plan.rows[-2:]
+    assert (untrained.label, bm25.label) == ("untrained", "BM25")
+    assert plan.steps[untrained.members[0].model].stage == "base"
+    assert bm25.members[0].model == ""
+    (lexical,) = bm25.members[0].evaluations.values()
+    assert set(plan.steps[lexical].inputs) == {"source"}
+
+
+def test_a_stage_without_steps_is_left_out(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, edited("steps: 4", "steps: 0"))
+    assert "contrast" not in _stages(plan)
+    assert {plan.steps[name].stage for name in _models(plan)} == {"base", "reconstruct"}
+
+
+def test_slugs_tell_models_apart_and_are_safe_as_folder_names(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, STUDY + "seeds: [1, 2]\n")
+    slugs = [member.slug for row in plan.rows for member in row.members]
+    assert len(set(slugs)) == len(slugs)
+    assert all(os.sep not in slug and "/" not in slug for slug in slugs)
+
+
+def test_the_longest_chain_is_the_most_urgent(tmp_path: Path) -> None:
+    plan = _plan(tmp_path)
+    urgencies = plan.urgencies()
+    for step in plan.steps.values():
+        for needed in step.inputs.values():
+            assert urgencies[needed] > urgencies[step.fingerprint]
