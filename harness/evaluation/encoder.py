@@ -70,8 +70,8 @@ class Usage:
         return fingerprint(self.prompts)[:16] if any(self.prompts.values()) else ""
 
 
-class Encoder(Protocol):
-    """What both runners need of a model, besides mteb's own encoder protocol."""
+class Competitor(Protocol):
+    """What a run of mteb needs of a model, besides mteb's own encoder or search protocol."""
 
     mteb_model_meta: ModelMeta
 
@@ -82,6 +82,10 @@ class Encoder(Protocol):
     def usage(self) -> Usage:
         """Return what was used since `begin`."""
         ...
+
+
+class Encoder(Competitor, Protocol):
+    """A model that turns single texts into vectors, as BEIR wants it."""
 
     def encode_texts(self, texts: Sequence[str], *, side: Side, task: str) -> Vectors:
         """Return float32 [n, d] in the order of `texts`, prompts put in front."""

@@ -17,6 +17,7 @@ import torch
 from mteb.abstasks import AbsTaskClassification
 from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from tqdm.std import tqdm  # type: ignore[import-untyped]
 
 
 @contextmanager
@@ -49,6 +50,21 @@ def limited_threads(threads: int | None) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep progress bars quiet: a log is read later, and a library's bars know no off switch."""
+    original = tqdm.__init__
+
+    def start_disabled(bar: Any, *args: Any, **settings: Any) -> None:
+        original(bar, *args, **{**settings, "disable": True})
+
+    tqdm.__init__ = start_disabled
+    try:
+        yield
+    finally:
+        tqdm.__init__ = original
 
 
 def read_labels_as_list(task: Any) -> None:

@@ -9,6 +9,7 @@ loaders of their own are covered too. Filling a mirror is left to others.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,7 @@ import huggingface_hub.constants
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
 from harness.errors import DataError
+from harness.identity import tree_sha256
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
@@ -91,7 +93,22 @@ def _load_module(
             cure=f"put the files of the Hugging Face dataset {path} into <mirror>/{path}/,"
             " or leave --mirror out to fetch it",
         )
-    return original(str(folder), *args, **kwargs)
+    module = original(str(folder), *args, **kwargs)
+    # `datasets` keeps prepared copies under the folder's name and settings alone: another folder of the
+    # same name, or an edited file, would silently be read from the copy of the first.
+    return dataclasses.replace(module, hash=_content_hash(folder))
+
+
+def _content_hash(folder: Path) -> str:
+    """Return a hash of the folder's files, computed again only when one of them was touched."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stats = ((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    return _hash_once(folder, tuple(stats))
+
+
+@functools.cache
+def _hash_once(folder: Path, stats: tuple[tuple[str, int, int], ...]) -> str:  # noqa: ARG001 - the cache's key
+    return tree_sha256(folder)[:32]
 
 
 def _set_attribute(stack: ExitStack, holder: Any, name: str, *, value: Any) -> None:

@@ -23,11 +23,11 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 
 from harness.errors import DataError, HarnessError
 from harness.evaluation.catalogue import new_task
-from harness.evaluation.encoder import Encoder
-from harness.evaluation.isolation import preserved_random_state, read_labels_as_list
+from harness.evaluation.encoder import Competitor
+from harness.evaluation.isolation import preserved_random_state, read_labels_as_list, without_bars
 from harness.evaluation.mirror import find_dataset, use_mirrors
 from harness.evaluation.scores import Score
-from harness.evaluation.task_scores import Circumstances, absent_subsets, scores_of
+from harness.evaluation.task_scores import Circumstances, scores_of, scores_without_value
 from harness.identity.canonical import tree_sha256
 from harness.identity.provenance import package_versions
 from harness.study.catalogue import OWN_TASKS
@@ -36,7 +36,7 @@ EVALUATOR = f"mteb {metadata.version('mteb')}"
 
 
 def evaluate_mteb(
-    encoder: Encoder, task: str, *, output: Path, mirrors: Sequence[Path] = (), batch_size: int = 32
+    encoder: Competitor, task: str, *, output: Path, mirrors: Sequence[Path] = (), batch_size: int = 32
 ) -> list[Score]:
     """Evaluate one model on one mteb task.
 
@@ -55,7 +55,7 @@ def evaluate_mteb(
         DataError: If the task is unknown or its data is not there or not what the task needs.
         ProbeError: If the model's embeddings are not finite.
     """
-    with preserved_random_state(), use_mirrors(mirrors):
+    with preserved_random_state(), without_bars(), use_mirrors(mirrors):
         began = time.monotonic()
         job = new_task(task)
         absent = _leave_out_absent_subsets(job, mirrors)
@@ -83,9 +83,9 @@ def evaluate_mteb(
             tokens=usage.tokens,
             source=_result_file(cache, job, encoder, output),
         )
-        reason = f"the mirror has no subset {{subset!r}} of {job.metadata.dataset['path']}"
+        reason = f"the mirror has no subset {{subset}} of {job.metadata.dataset['path']}"
         scores = scores_of(job, results.task_results[0], circumstances)
-        return scores + absent_subsets(job, absent, circumstances, reason=reason)
+        return scores + scores_without_value(job, absent, circumstances, state="missing", reason=reason)
 
 
 def _leave_out_absent_subsets(task: Any, mirrors: Sequence[Path]) -> list[str]:
@@ -114,8 +114,6 @@ def _load(task: Any) -> None:
     if isinstance(task, AbsTaskAggregate):
         return
     name = task.metadata.name
-    # No terminal, no bars: a step's log is read later, by people.
-    datasets.disable_progress_bars()
     try:
         task.load_data()
     except HarnessError:
@@ -156,7 +154,7 @@ def _dataset_revision(task: Any, mirrors: Sequence[Path]) -> str:
     return tree_sha256(folder)[:16] if folder else str(task.metadata.revision)
 
 
-def _result_file(cache: Any, task: Any, encoder: Encoder, output: Path) -> str:
+def _result_file(cache: Any, task: Any, encoder: Competitor, output: Path) -> str:
     path = cache.get_task_result_path(task.metadata.name, encoder.mteb_model_meta)
     return Path(path).relative_to(output).as_posix()
 

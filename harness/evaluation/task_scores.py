@@ -17,6 +17,7 @@ from mteb.abstasks import AbsTaskRetrieval
 from mteb.results import TaskResult
 
 from harness.evaluation.scores import Score
+from harness.records.schema import State
 
 RETRIEVAL_METRICS = ("ndcg_at_10", "map_at_10", "mrr_at_10", "recall_at_10", "recall_at_100")
 
@@ -73,10 +74,18 @@ def scores_of(task: Any, result: TaskResult, circumstances: Circumstances) -> li
     return scores
 
 
-def absent_subsets(
-    task: Any, subsets: list[str], circumstances: Circumstances, reason: str
+def scores_without_value(
+    task: Any, subsets: Sequence[str], circumstances: Circumstances, *, state: State, reason: str
 ) -> list[Score]:
-    """Return a score without value for each split of each subset that could not be measured."""
+    """Return a score without value for each split of the given subsets of a task.
+
+    Args:
+        task: The task object; its data need not be loaded.
+        subsets: mteb's names of the subsets.
+        circumstances: What goes into every score.
+        state: Why there is no value, as one of the known states.
+        reason: The same in words; `{subset}` stands for the subset.
+    """
     languages = task.metadata.hf_subsets_to_langscripts
     return [
         circumstances.score(
@@ -86,7 +95,7 @@ def absent_subsets(
             subset=subset,
             languages=tuple(languages.get(subset, ())),
             metric=task.metadata.main_score,
-            state="missing",
+            state=state,
             reason=reason.format(subset=subset),
         )
         for split in task.eval_splits
@@ -98,7 +107,7 @@ def count_queries(task: Any, *, split: str, subset: str) -> int | None:
     """Return how many queries, rows or pairs the loaded data of a task has; None if it is not plain."""
     if not isinstance(task.dataset, dict):
         return None
-    part = (task.dataset[subset] if subset in task.dataset else task.dataset).get(split)
+    part = task.dataset.get(subset, task.dataset).get(split)
     if isinstance(part, dict):
         return len(part["queries"]) if "queries" in part else None
     if not isinstance(part, Sequence | datasets.Dataset):

@@ -7,11 +7,11 @@ the study gets a record; one that has no score says why and which command brings
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.evaluation.scores import read_scores
 from harness.execution.store import ArtifactStore
 from harness.plan import Plan, PlanRow
 from harness.plan.graph import Member
@@ -19,11 +19,9 @@ from harness.records.schema import Record
 from harness.records.store import write_records
 from harness.records.summary import Member as MemberSummary
 from harness.records.summary import RowSummary, StudySummary, SuiteSummary, write_summary
+from harness.stages.evaluate import SCORES_NAME
 from harness.study import Study
 from harness.study.catalogue import task_types
-
-SCORES_NAME = "scores.jsonl"
-"""File of an `evaluate` artifact: one measurement a line, without the model that it is of."""
 
 
 def collect(
@@ -43,8 +41,8 @@ def collect(
             for (suite, task), name in member.evaluations.items():
                 shared = _shared(member, suite)
                 if store.find("evaluate", name) is not None:
-                    folder = store.folder("evaluate", name)
-                    records.extend(_read_scores(folder, shared))
+                    scores = read_scores(store.folder("evaluate", name) / SCORES_NAME)
+                    records.extend(score.to_record(**shared) for score in scores)
                 else:
                     records.append(_unscored(plan, study, name, task, shared, failures or {}))
     return _summarise(study, plan.rows), records
@@ -59,15 +57,6 @@ def write_study(summary: StudySummary, records: list[Record], folder: Path) -> N
 
 def _shared(member: Member, suite: str) -> dict[str, Any]:
     return {"variant": member.slug, "revision": member.model, "seed": member.seed, "suite": suite}
-
-
-def _read_scores(folder: Path, shared: Mapping[str, Any]) -> list[Record]:
-    records = []
-    for line in (folder / SCORES_NAME).read_text(encoding="utf-8").splitlines():
-        values = {**json.loads(line), **shared}
-        values["languages"] = tuple(values.get("languages", ()))
-        records.append(Record(**values))
-    return records
 
 
 def _unscored(

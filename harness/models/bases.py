@@ -7,6 +7,7 @@ file, and the vocabulary head kept, since reconstruction needs it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +36,22 @@ def prepare_base(
         config: The model as the study names it: depth, pooling, length, type of the weights.
         prompts: Written into the folder for other libraries.
         checkpoint: Local Hugging Face folder, or the folder that holds the GGUF file.
-        gguf: Name of the GGUF file in `checkpoint`; None for a Hugging Face folder.
+        gguf: Path of the GGUF file in `checkpoint`; None for a Hugging Face folder.
         output: Folder to write.
 
     Raises:
         DataError: When the checkpoint cannot be used as asked.
         ProbeError: When the model fails a check (causal attention, padding, anchor).
     """
-    if not (checkpoint / (gguf or "config.json")).is_file():
-        raise DataError(f"base {config.base!r}: {checkpoint / (gguf or 'config.json')} is not there")
-    source = {} if gguf is None else {"gguf_file": gguf}
+    file = checkpoint / (gguf or "config.json")
+    if not file.is_file():
+        raise DataError(f"base {config.base!r}: {file} is not there")
+    folder, source = file.parent, ({} if gguf is None else {"gguf_file": file.name})
     with quiet():
-        settings = AutoConfig.from_pretrained(checkpoint, local_files_only=True, **source)
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True, **source)
+        settings = AutoConfig.from_pretrained(folder, local_files_only=True, **source)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
     _cut_layers(settings, config)
-    model = from_files(AutoModelForCausalLM, checkpoint, dtype=torch.float32, config=settings, **source)
+    model = from_files(AutoModelForCausalLM, folder, dtype=torch.float32, config=settings, **source)
     model.to(_DTYPES[config.dtype])
     _forget_origin(model)
     network = Network(
@@ -64,17 +66,26 @@ def prepare_base(
     save_network(network, output)
 
 
-def resolve_hub(name: str, revision: str) -> Path:
+def resolve_hub(name: str, revision: str, *, mirrors: Sequence[Path] = ()) -> Path:
     """Return the local folder of a model of the Hugging Face hub, downloading what is missing.
 
     Args:
         name: `<organisation>/<name>`.
         revision: Commit, tag or branch; a commit is the only one that stays the same.
+        mirrors: Folders that stand in for the hub; with any given, the network is not used.
 
     Raises:
         DataError: When the hub cannot be reached and the model is not in the local cache, or the
-            name, the revision or the right to read it is not there.
+            name, the revision or the right to read it is not there, or no mirror has it.
     """
+    for root in mirrors:
+        if (root / name / "config.json").is_file():
+            return root / name
+    if mirrors:
+        raise DataError(
+            f"base {name!r} is in none of the mirrors: {', '.join(str(root) for root in mirrors)}",
+            cure=f"Put the model's files into <mirror>/{name}/, or run without a mirror.",
+        )
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

@@ -7,6 +7,9 @@ decoder loaded later expects (PEFT drops adapters with other names with no more 
 
 from __future__ import annotations
 
+import json
+import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -46,9 +49,30 @@ def add_lora(decoder: Any, tuning: TuningConfig, *, seed: int) -> PeftModel:
         target_modules=list(tuning.targets),
         bias="none",
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # PEFT asks transformers by a name that is going to change.
+        warnings.simplefilter("ignore", FutureWarning)
         torch.manual_seed(derive_seed("lora", seed))
         return get_peft_model(decoder, config)
+
+
+def save_lora(adapted: PeftModel, folder: Path, *, base: str) -> None:
+    """Write the adapters as PEFT's own files, the same bytes for equal adapters.
+
+    Args:
+        adapted: The decoder with its adapters.
+        folder: Folder to write.
+        base: Name of the base, written instead of the folder it was loaded from.
+    """
+    adapted.peft_config["default"].base_model_name_or_path = base
+    # Asked about embeddings, PEFT would look the base up on the hub; adapters never hold any.
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    # PEFT writes a set in hash order, and a model card that names local paths.
+    path = folder / "adapter_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings["target_modules"] = sorted(settings["target_modules"])
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "README.md").unlink(missing_ok=True)
 
 
 def lora_parameters(decoder: nn.Module) -> dict[str, nn.Parameter]:

@@ -27,7 +27,7 @@ PROBE_TEXTS = (
     "Shares fell 4.2% after the company cut its forecast for the third time this year.",
     "A recipe: boil the potatoes, drain them, add butter and a pinch of salt, and mash until smooth.",
     (
-        "The old lighthouse keeper climbed the stairs every evening, lit the lamp, and wrote one line in "
+        "The old lighthouse keeper climbed the stairs every evening, lit the lamp and wrote one line in "
         "the log about wind and weather, as his father had done before him for thirty years."
     ),
 )

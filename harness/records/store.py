@@ -144,13 +144,16 @@ def _first_fault(error: ValidationError) -> str:
 
 
 def _line(record: Record) -> str:
-    values = asdict(record)
+    # Not asdict, which copies every value and takes ten times as long.
+    values = {name: getattr(record, name) for name in COLUMNS}
     values["versions"] = dict(sorted(record.versions.items()))
     return json.dumps(values, ensure_ascii=False, allow_nan=False)
 
 
 def _resolve(group: list[Record]) -> Record:
     """Return the one record that stands for all of `group`, which share a key."""
+    if len(group) == 1:
+        return group[0]
     states = {record.state for record in group}
     if {"ok", "not_applicable"} <= states:
         _refuse(

@@ -1,8 +1,8 @@
 """Geometry of the one figure on the page: each variant's primary value, one dot a seed.
 
-Owns positions and ticks. The rule: all values share one linear axis; a reference so far away that it would
-press the variants together is named as off the scale, and never drawn in a wrong place. Drawing is left to
-the page's template.
+Owns positions and ticks. The rule: all values share one linear axis; a reference so far away that it
+would press the variants together is named as off the scale, and never drawn in a wrong place. Drawing
+is left to the page's template.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.tables.table import Cell, Row, Standing, Table
 
 _EDGE_PERCENT = 3.0
 """Free space left and right, so that no dot is cut."""
-_FAR = 3.0
+_FAR = 6.0
 """A reference further than this many spans of the variants is off the scale."""
 _TARGET_TICKS = 5
 
@@ -87,7 +87,8 @@ def draw_chart(table: Table) -> Chart | None:
     if not values:
         return None
     span = max(max(values) - min(values), 1 / column.scale)
-    near, far = [], []
+    near: list[tuple[Row, Cell]] = []
+    far: list[tuple[Row, Cell]] = []
     for row, cell in references:
         value = cell.value or 0.0
         is_near = min(values) - _FAR * span <= value <= max(values) + _FAR * span

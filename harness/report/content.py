@@ -7,6 +7,7 @@ in a year has the same bytes.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,8 @@ class Report:
     primary_effects: tuple[Effect, ...]
     """Main effects on the primary column, with their estimates of noise."""
     findings: tuple[Finding, ...]
-    settings: dict[str, str]
+    settings: dict[str, dict[str, str]]
+    """Group -> name -> value; what comes before the first dot of a setting is its group."""
     versions: dict[str, str]
     """Package -> version at the time of measuring; several are listed with commas."""
     evaluators: tuple[str, ...]
@@ -76,12 +78,20 @@ def build_report(summary: StudySummary, records: Sequence[Record]) -> Report:
         effects=effect_table(table, factors=summary.factors),
         primary_effects=tuple(effects),
         findings=tuple(find(table, effects)),
-        settings=dict(summary.settings),
+        settings=_grouped(summary.settings),
         versions=versions,
         evaluators=evaluators,
         num_records=len(merged),
         signature=_sign(summary, merged, table, versions=versions, evaluators=evaluators),
     )
+
+
+def _grouped(settings: dict[str, str]) -> dict[str, dict[str, str]]:
+    groups: dict[str, dict[str, str]] = {}
+    for setting, value in settings.items():
+        group, dot, name = setting.partition(".")
+        groups.setdefault(group if dot else "study", {})[name if dot else setting] = value
+    return groups
 
 
 def _versions(records: Sequence[Record]) -> dict[str, str]:
@@ -103,7 +113,9 @@ def _sign(
     variants = sum(row.role == "variant" for row in table.rows)
     tasks = sum(column.kind == "task" for column in table.columns)
     seeds = sorted({seed for row in table.rows for seed in row.seeds})
-    digest = fingerprint([summary, dump_records(records)])
+    # How long a measurement took is no part of what was measured: a rerun signs the same.
+    measured = [dataclasses.replace(record, wall_seconds=None, tokens=None) for record in records]
+    digest = fingerprint([summary, dump_records(measured)])
     parts = [
         summary.name,
         f"{variants} variants + {len(table.rows) - variants} references x {tasks} tasks",

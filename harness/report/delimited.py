@@ -1,7 +1,7 @@
 """The main table as CSV: one line a row, plain numbers, blank where there is none.
 
-Owns the CSV columns. The rule: a column has one meaning and one type, so a spreadsheet and pandas read the
-file without help; states and reasons are left to the JSON file.
+Owns the CSV columns. The rule: a column has one meaning and one type, so a spreadsheet and pandas read
+the file without help; states and reasons are left to the JSON file.
 """
 
 from __future__ import annotations

@@ -11,12 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.tables.effects import Effect, combine_pairs
+from harness.tables.effects import CLEAR, Effect, combine_pairs
 from harness.tables.format import format_difference, format_score
 from harness.tables.table import Cell, Column, Row, Table
 
-Verdict = Literal["", "clear", "within noise", "open"]
+Verdict = Literal["", "clear", "within noise", "one seed", "not alike", "open"]
 _MAX_CONTEXTS = 4
+
+NOISE_NOTE = (
+    "Clear: at least twice the largest estimate of noise. Within noise: less. One seed: more, but only "
+    "as far as queries go, since no row shows how much a seed moves a score. Not alike: the rows differ "
+    "in more than the study says. The noise from queries is the root of p (1 - p) / n, with both rows "
+    "taken as independent. All of it is rough, none of it is a significance test, and nothing is "
+    "corrected for the number of comparisons."
+)
+"""What the verdicts mean, to be printed below the findings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +33,9 @@ class Finding:
     """One statement about the study."""
 
     headline: str
-    """The statement itself, with its number."""
+    """What the number is of."""
+    value: str = ""
+    """The number, in points where the metric is 0 to 1."""
     detail: str
     """What it rests on."""
     verdict: Verdict = ""
@@ -38,8 +49,6 @@ def find(table: Table, effects: Sequence[Effect]) -> list[Finding]:
     findings = [_effect_finding(table, effect) for effect in effects]
     findings.extend(_best_findings(table))
     findings.extend(_gap_findings(table))
-    if any(one.verdict for one in findings):
-        findings.append(_noise_finding())
     return findings
 
 
@@ -52,6 +61,12 @@ def describe_column(table: Table) -> str:
     return f"{column.task} ({column.metric})" if column.metric else column.task
 
 
+def introduce(table: Table) -> str:
+    """Return what all findings are about: the primary column and its unit."""
+    unit = ", in points" if _column(table).scale == 100 else ""
+    return f"All of it is about {describe_column(table)}{unit}."
+
+
 def _column(table: Table) -> Column:
     return table.columns[table.primary or 0]
 
@@ -61,29 +76,28 @@ def _cell(table: Table, row: Row) -> Cell:
 
 
 def _points(table: Table, value: float) -> str:
-    column = _column(table)
-    text = format_difference(value, scale=column.scale)
-    return f"{text} points" if column.scale == 100 else text
+    return format_difference(value, scale=_column(table).scale)
 
 
 def _effect_finding(table: Table, effect: Effect) -> Finding:
     change = f"{effect.factor}, {effect.from_level} → {effect.to_level}"
     return Finding(
-        headline=f"{change}: {_points(table, effect.value)} on {describe_column(table)}.",
+        headline=change,
+        value=_points(table, effect.value),
         detail=f"{_basis(effect)}{_contexts(table, effect)}. {_judgement(table, effect)}",
         verdict=_verdict(effect),
     )
 
 
 def _basis(effect: Effect) -> str:
-    pairs = "one pair of rows" if len(effect.pairs) == 1 else f"{len(effect.pairs)} pairs of rows"
-    text = f"Over {pairs} that differ in nothing else"
+    pairs = "One pair of rows" if len(effect.pairs) == 1 else f"{len(effect.pairs)} pairs of rows"
+    text = f"{pairs} alike in all other factors"
     if not effect.seeds:
         return f"{text}, not paired by seed"
     if len(effect.seeds) == 1:
         return f"{text}, one shared seed ({effect.seeds[0]})"
     seeds = ", ".join(str(seed) for seed in effect.seeds)
-    return f"{text}, {effect.num_differences} differences in all (seeds {seeds})"
+    return f"{text}, {effect.num_differences} differences (seeds {seeds})"
 
 
 def _contexts(table: Table, effect: Effect) -> str:
@@ -100,26 +114,40 @@ def _contexts(table: Table, effect: Effect) -> str:
 
 
 def _verdict(effect: Effect) -> Verdict:
-    if effect.is_clear is None:
+    if effect.num_unlike:
+        return "not alike"
+    if effect.noise is None:
         return "open"
-    return "clear" if effect.is_clear else "within noise"
+    if not effect.exceeds_noise:
+        return "within noise"
+    return "clear" if effect.knows_seeds else "one seed"
 
 
 def _judgement(table: Table, effect: Effect) -> str:
-    scale = _column(table).scale
+    """Return how an effect stands against each estimate of its noise."""
+    if effect.num_unlike:
+        return "The rows were not all measured in the same way (see the notes of the table)."
     if effect.noise is None:
         return "There is no estimate of noise, so nothing is claimed."
-    kinds = []
-    if effect.standard_error is not None:
-        kinds.append(f"{format_score(effect.standard_error, scale=scale)} from the paired differences")
-    if effect.query_error is not None:
-        kinds.append(f"{format_score(effect.query_error, scale=scale)} from the number of queries")
-    noise = f"standard error {' and '.join(kinds)}"
-    if effect.standard_error is None:
-        noise += "; the spread between seeds is not known"
-    if effect.is_clear:
-        return f"At least twice its noise ({noise})."
-    return f"Within noise: less than twice its estimate ({noise})."
+    scale = _column(table).scale
+    estimates = (
+        (effect.standard_error, "from these differences"),
+        (effect.seed_error, "from the spread between seeds"),
+        (effect.query_error, "from the number of queries"),
+    )
+    listed = ", ".join(
+        f"{format_score(value, scale=scale)} {origin}"
+        for value, origin in estimates
+        if value is not None
+    )
+    if not effect.exceeds_noise:
+        is_steady = (
+            effect.standard_error is not None and abs(effect.value) >= CLEAR * effect.standard_error
+        )
+        start = "Steady over these differences, but less" if is_steady else "Less"
+        return f"{start} than twice the noise (standard error: {listed})."
+    unknown = "" if effect.knows_seeds else "; how much a seed moves it is not known"
+    return f"At least twice the noise (standard error: {listed}{unknown})."
 
 
 def _best_findings(table: Table) -> list[Finding]:
@@ -127,40 +155,35 @@ def _best_findings(table: Table) -> list[Finding]:
     column = _column(table)
     variants = [row for row in table.rows if row.role == "variant" and _cell(table, row).state == "ok"]
     if not variants:
-        return [Finding(headline="No variant is complete yet.", detail="There is nothing to compare.")]
+        return [Finding(headline="No variant is complete yet", detail="There is nothing to compare.")]
     sign = 1 if column.higher_is_better else -1
     # Sorted by the value alone and stable: ties keep the study's order.
     ranked = sorted(variants, key=lambda row: -sign * (_cell(table, row).value or 0.0))
     best = ranked[0]
-    others: list[tuple[Row, str]] = []
-    if len(ranked) > 1:
-        others.append((ranked[1], "The second best variant"))
-    others.extend((row, "The baseline") for row in variants if row.is_baseline and row not in ranked[:2])
-    others.extend((row, "The reference") for row in table.rows if row.role == "reference")
     seeds = "one seed" if len(best.seeds) == 1 else f"{len(best.seeds)} seeds"
-    rank = f"of {len(variants)} complete variants" if len(variants) > 1 else "the only complete variant"
+    rank = f"best of {len(variants)} complete variants" if len(variants) > 1 else "only complete variant"
     findings = [
         Finding(
-            headline=f"Highest: {best.label}, {_cell(table, best).display} on {describe_column(table)}."
-            if column.higher_is_better
-            else f"Lowest: {best.label}, {_cell(table, best).display} on {describe_column(table)}.",
-            detail=f"{rank[0].upper()}{rank[1:]}, {seeds}.",
+            headline=f"Best variant: {best.label}",
+            value=_cell(table, best).text,
+            detail=f"The {rank}; {seeds}.",
         )
     ]
-    for row, role in others:
-        effect = combine_pairs(table, table.primary or 0, [(row, best)])
+    others = [(row, f"the second, {row.label}") for row in ranked[1:2] if not row.is_baseline]
+    others.extend((row, f"the baseline, {row.label}") for row in variants if row.is_baseline)
+    others.extend((row, row.label) for row in table.rows if row.role == "reference")
+    for row, name in others:
+        effect = combine_pairs(table, table.primary or 0, [(row, best)]) if row is not best else None
         if effect is not None:
-            findings.append(_lead_finding(table, best, row, role, effect))
+            findings.append(
+                Finding(
+                    headline=f"Best variant against {name}",
+                    value=_points(table, effect.value),
+                    detail=f"{row.label} has {_cell(table, row).display}. {_judgement(table, effect)}",
+                    verdict=_verdict(effect),
+                )
+            )
     return findings
-
-
-def _lead_finding(table: Table, best: Row, row: Row, role: str, effect: Effect) -> Finding:
-    who = f"{role} (also the baseline)" if row.is_baseline and role != "The baseline" else role
-    return Finding(
-        headline=f"{best.label} against {row.label}: {_points(table, effect.value)}.",
-        detail=f"{who} has {_cell(table, row).display}. {_judgement(table, effect)}",
-        verdict=_verdict(effect),
-    )
 
 
 def _gap_findings(table: Table) -> list[Finding]:
@@ -168,23 +191,13 @@ def _gap_findings(table: Table) -> list[Finding]:
     lacking = [row for row in table.rows if row.role == "variant" and row.num_complete < row.num_tasks]
     if not lacking:
         return []
-    verb = "is" if len(lacking) == 1 else "are"
     rows = "; ".join(f"{row.label} ({row.coverage} tasks)" for row in lacking)
     total = sum(row.role == "variant" for row in table.rows)
     return [
         Finding(
-            headline=f"{len(lacking)} of {total} variants {verb} incomplete.",
-            detail=f"{rows}. An incomplete row has no mean and takes no part in effects on it.",
+            headline="variants incomplete",
+            value=f"{len(lacking)} of {total}",
+            detail=f"{rows}. A row has no mean over a suite that it lacks a task of, and takes no part "
+            "in effects on that mean.",
         )
     ]
-
-
-def _noise_finding() -> Finding:
-    return Finding(
-        headline="How noise is estimated.",
-        detail=(
-            "The larger of two standard errors: of the paired differences, and of a mean over the number of "
-            "queries (p(1-p)/n, the two rows taken as independent). Both are rough, neither is a "
-            "significance test, and nothing is corrected for the number of comparisons."
-        ),
-    )

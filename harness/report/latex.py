@@ -1,7 +1,7 @@
-"""Tables as LaTeX, to be read in by a paper with `\\input`.
+"""Tables as LaTeX, to be read into a paper.
 
-Owns LaTeX's escapes and the booktabs layout. The rule: the file compiles with booktabs and graphicx alone,
-whatever the strings of a study hold.
+Owns LaTeX's escapes and the booktabs layout. The rule: the file compiles with booktabs and graphicx
+alone, whatever the strings of a study hold.
 """
 
 from __future__ import annotations
@@ -39,8 +39,12 @@ _ESCAPES = {
     "\u2014": "---",
     "\u2013": "--",
 }
+"""What LaTeX reads as markup, and what pdflatex has no letter for."""
+
+_HEAD_LENGTH = 14
+"""Letters in a line of a heading, where a name can be cut."""
+
 _SIGNED = re.compile(r"^([+-])(?=\d)")
-"""pdflatex has no other characters without more packages."""
 
 
 def render_latex(report: Report) -> str:
@@ -79,6 +83,7 @@ def _table(table: Table, report: Report) -> str:
         r"\centering",
         rf"\caption{{{escape(caption)}}}",
         rf"\label{{tab:{_slug(report.name)}{'' if is_main else '-' + _slug(table.title)}}}",
+        r"\par\smallskip",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * _num_numbers(table)}}}",
         r"\toprule",
@@ -92,7 +97,8 @@ def _table(table: Table, report: Report) -> str:
         lines.append(" & ".join(_line(table, row)) + r" \\")
     lines.extend([r"\bottomrule", r"\end{tabular}}"])
     remarks = [rf"\textsuperscript{{{one.mark}}} {escape(one.text)}" for one in table.footnotes]
-    remarks.extend(escape(note) for note in table.notes)
+    if table.notes:
+        remarks.append(" ".join(escape(note) for note in table.notes))
     if remarks:
         joined = " \\\\\n".join(remarks)
         lines.append(
@@ -111,7 +117,7 @@ def _head(table: Table) -> list[str]:
         groups.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(suite)}}}")
         rules.append(rf"\cmidrule(lr){{{place}-{place + span - 1}}}")
         place += span
-    titles = ["", *(escape(column.title) for column in table.columns)]
+    titles = ["", *(_stack(column.title) for column in table.columns)]
     titles.extend(["Seeds"] * table.has_seeds + ["Tasks"] * table.has_coverage)
     metrics = [
         "",
@@ -123,6 +129,19 @@ def _head(table: Table) -> list[str]:
         " & ".join(titles) + r" \\",
         " & ".join(metrics + extra) + r" \\",
     ]
+
+
+def _stack(title: str) -> str:
+    """Return a heading with long names cut between words into lines, so that columns stay narrow."""
+    lines = [""]
+    for part in re.split(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[-_./])|(?<= )", title):
+        if lines[-1] and len(lines[-1]) + len(part) > _HEAD_LENGTH:
+            lines.append("")
+        lines[-1] += part
+    if len(lines) == 1:
+        return escape(title)
+    stacked = r" \\ ".join(escape(line) for line in lines)
+    return rf"\shortstack[r]{{{stacked}}}"
 
 
 def _num_numbers(table: Table) -> int:

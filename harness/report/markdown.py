@@ -1,7 +1,7 @@
 """Reports as GitHub-flavoured Markdown, aligned so that the text reads well unrendered.
 
-Owns Markdown's escapes and marks. The rule: a string from a study or a record can neither open markup nor
-break a line of the table.
+Owns Markdown's escapes and marks. The rule: a string from a study or a record can neither open markup
+nor break a line of the table.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from harness.report.content import Report
+from harness.report.findings import NOISE_NOTE, Finding, introduce
 from harness.tables.table import Cell, Row, Table
 
 _SPECIAL = re.compile(r"([\\`*\[\]|<>])|(?<!\w)(_)|(_)(?!\w)")
@@ -21,22 +22,35 @@ def render_markdown(report: Report) -> str:
     parts.extend(_table(report.table))
     if report.findings:
         parts.append("## What the numbers say")
-        parts.append(
-            "\n".join(
-                f"- **{escape(one.headline)}**{f' *{one.verdict}*.' if one.verdict else ''} "
-                f"{escape(one.detail)}"
-                for one in report.findings
-            )
-        )
+        parts.append(escape(introduce(report.table)))
+        parts.append("\n".join(_finding(one) for one in report.findings))
+        parts.append(escape(NOISE_NOTE))
     for table in report.tables[1:]:
         parts.append(f"## {escape(table.title)}")
         parts.extend(_table(table))
     parts.append("## How this was made")
-    facts = {**report.settings, **report.versions}
-    if facts:
-        parts.append("\n".join(f"- {escape(name)}: {escape(value)}" for name, value in facts.items()))
+    facts = {**report.settings, "versions": report.versions}
+    parts.append(
+        "\n".join(
+            f"- {escape(group)}: "
+            + "; ".join(f"{escape(name)} {escape(value)}" for name, value in values.items())
+            for group, values in facts.items()
+            if values
+        )
+    )
     parts.append(f"Signature: {escape(report.signature)}")
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def render_table(table: Table) -> str:
+    """Return one table with its notes."""
+    return "\n\n".join(_table(table)) + "\n"
+
+
+def _finding(one: Finding) -> str:
+    value = f" **{escape(one.value)}**" if one.value else ""
+    verdict = f" ({one.verdict})" if one.verdict else ""
+    return f"- {escape(one.headline)}:{value}{verdict}. {escape(one.detail)}"
 
 
 def escape(text: str) -> str:

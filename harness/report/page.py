@@ -1,8 +1,8 @@
 """The study's page: one HTML file that needs nothing else.
 
-Owns what the template sees. The rule: the page loads nothing over any network (its own policy forbids it), runs
-no script, and every string from a study or a record is escaped. Numbers and words come from `content`, positions
-from `chart`, looks from the template and its style sheet.
+Owns what the template sees. The rule: the page loads nothing over any network (its own policy forbids
+it), runs no script, and every string from a study or a record is escaped. Numbers and words come from
+`content`, positions from `chart`, looks from the template and its style sheet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from harness.report.chart import draw_chart
 from harness.report.content import Report
-from harness.report.findings import describe_column
+from harness.report.findings import NOISE_NOTE, describe_column, introduce
 from harness.tables.format import format_score
 from harness.tables.table import Cell, Column
 
@@ -48,6 +48,8 @@ def render_page(report: Report) -> str:
         describe=describe_cell,
         tone=tone,
         state_names=_STATE_NAMES,
+        lead=introduce(report.table),
+        noise_note=NOISE_NOTE,
     )
     return text.rstrip("\n") + "\n"
 

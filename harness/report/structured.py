@@ -1,11 +1,13 @@
 """The whole report as JSON, with unrounded values, states and reasons.
 
-Owns the JSON layout. The rule: whatever another format shows can be read here, with the number behind it.
+Owns the JSON layout. The rule: whatever another format shows can be read here, with the number behind
+it.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from harness.identity.canonical import to_plain
@@ -30,7 +32,7 @@ def as_plain(report: Report) -> dict[str, Any]:
         "effects": None if report.effects is None else _table(report.effects),
         "primary_effects": [_effect(one) for one in report.primary_effects],
         "findings": to_plain(report.findings),
-        "settings": dict(report.settings),
+        "settings": to_plain(report.settings),
         "versions": dict(report.versions),
         "evaluators": list(report.evaluators),
         "num_records": report.num_records,
@@ -61,7 +63,7 @@ def _row(row: Row, table: Table) -> dict[str, Any]:
         column.key: {"display": cell.display, **to_plain(cell)}
         for column, cell in zip(table.columns, row.cells, strict=True)
     }
-    return {**to_plain(row), "cells": cells}
+    return {**to_plain(replace(row, cells=())), "cells": cells}
 
 
 def _effect(effect: Effect) -> dict[str, Any]:

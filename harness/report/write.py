@@ -39,6 +39,15 @@ def render_report(summary: StudySummary, records: Sequence[Record]) -> dict[str,
     return {name: render(report) for name, render in RENDERERS.items()}
 
 
+def render_one(summary: StudySummary, records: Sequence[Record], name: str) -> str:
+    """Return the text of the one file of the report that has this name.
+
+    Raises:
+        RecordError: If records contradict each other or do not fit the summary.
+    """
+    return RENDERERS[name](build_report(summary, records))
+
+
 def write_report(summary: StudySummary, records: Sequence[Record], output: Path) -> list[Path]:
     """Write the report's files into `output` and return their paths.
 

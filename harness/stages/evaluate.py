@@ -40,8 +40,8 @@ def _evaluate(context: StepContext) -> list[Score]:
 
         folder = _beir_folder(context)
         if is_lexical:
-            return evaluate_bm25_beir(task, folder=folder)
-        return evaluate_beir(_encoder(context), task, folder=folder)
+            return evaluate_bm25_beir(task, folder=folder, output=context.output)
+        return evaluate_beir(_encoder(context), task, folder=folder, output=context.output)
     from harness.evaluation.bm25 import evaluate_bm25_mteb
     from harness.evaluation.mteb_runner import evaluate_mteb
 

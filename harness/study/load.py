@@ -84,7 +84,8 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
     expansion = expand(document, source)
     _check_recipes(expansion.variants, document, source)
     return Study(
-        name=document.name,
+        # A profile may change what is measured: its results must not take the place of the plain ones.
+        name=document.name if profile is None else f"{document.name}-{profile}",
         question=" ".join(document.question.split()),
         path=path,
         bases=document.bases,

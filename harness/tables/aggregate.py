@@ -64,7 +64,7 @@ class Score:
         if self.state == "partial":
             seeds = ", ".join(f"seed {one.seed}" for one in lacking)
             reasons = "; ".join(dict.fromkeys(one.reason for one in lacking))
-            return f"{len(self.per_seed)} of {len(self.measurements)} seeds; {seeds}: {reasons}"
+            return f"{len(self.per_seed)} of {len(self.measurements)} seeds ({seeds}: {reasons})"
         return "; ".join(dict.fromkeys(one.reason for one in lacking if one.reason))
 
     @property
@@ -156,18 +156,18 @@ def _measure(
             reason = "; ".join(text for text in reasons if text)
             return Measurement(seed=member.seed, state=state, reason=reason or _default(state, command))
     if scored:
-        reason = f"{len(scored)} of {len(parts)} splits and subsets measured; `{command}` fills the rest"
+        reason = f"{len(scored)} of {len(parts)} splits and subsets measured: {command}"
     elif records:
-        reason = f"measured on another revision of the model; `{command}` measures this one"
+        reason = f"measured on another revision of the model: {command}"
     else:
-        reason = f"not measured yet; `{command}` fills it"
+        reason = f"not measured yet: {command}"
     return Measurement(seed=member.seed, state="missing", reason=reason)
 
 
 def _default(state: str, command: str) -> str:
     if state == "not_applicable":
         return "the task does not apply"
-    return f"no reason was recorded; `{command}` tries again"
+    return f"no reason was recorded: {command}"
 
 
 def _is_current(record: Record, member: Member) -> bool:

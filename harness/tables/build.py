@@ -1,8 +1,8 @@
 """The comparison table of a study.
 
-Owns the order of columns and rows, the suite means, differences, ranks and coverage. The rule: the table is a
-function of the summary and the set of records alone, and nothing in it is averaged over what is not
-there. Reading records is left to `aggregate`, footnotes to `notes`, layout to `harness.report`.
+Owns the order of columns and rows, the suite means, differences, ranks and coverage. The rule: the
+table is a function of the summary and the set of records alone, and nothing in it is averaged over what
+is not there. Reading records is left to `aggregate`, footnotes to `notes`, layout to `harness.report`.
 """
 
 from __future__ import annotations
@@ -159,13 +159,10 @@ def _add_deltas(grid: list[list[Cell]], columns: Sequence[Column], baseline: int
             if column.kind == "delta":
                 # A delta column always follows the column that it is taken of.
                 filled.append(_delta_cell(filled[-1], column, is_baseline=place == baseline))
-            elif place == baseline or "ok" not in (cell.state, other.state) or not other.per_seed:
-                filled.append(cell)
+            elif place != baseline and cell.state == other.state == "ok":
+                filled.append(replace(cell, delta=difference(cell.per_seed, other.per_seed)))
             else:
-                whole = cell.state == "ok" and other.state == "ok"
-                filled.append(
-                    replace(cell, delta=difference(cell.per_seed, other.per_seed) if whole else None)
-                )
+                filled.append(cell)
         result.append(filled)
     return result
 

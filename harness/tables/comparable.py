@@ -54,14 +54,14 @@ def _facts(records: Sequence[Record]) -> _Facts:
         fields = {
             "evaluator": record.evaluator or "not recorded",
             "dataset revision": record.dataset_revision or "not recorded",
-            "number of queries": "" if record.num_queries is None else str(record.num_queries),
+            "queries": "" if record.num_queries is None else str(record.num_queries),
             "metric direction": "higher is better" if record.higher_is_better else "lower is better",
         }
         if record.revision or record.prompt_hash:
             # Lines without a model, such as BM25, have no prompts to differ in.
             fields["prompts"] = record.prompt_hash or "none"
         if record.versions:
-            fields.update({f"version of {name}": version for name, version in record.versions.items()})
+            fields.update({f"{name} version": version for name, version in record.versions.items()})
         else:
             fields[ALL_VERSIONS] = "not recorded"
         for name, value in fields.items():
@@ -77,11 +77,11 @@ def _compare(facts: _Facts, base: _Facts, *, is_reference: bool) -> list[str]:
         shown = " and ".join(sorted(values))
         if is_reference or (split, subset, name) not in base:
             if len(values) > 1:
-                texts[f"{name} differs between seeds: {shown}"] = None
+                texts[f"{name} not the same for all seeds ({shown})"] = None
             continue
         expected = base[split, subset, name]
         if values != expected:
-            texts[f"{name} is {shown}, there {' and '.join(sorted(expected))}"] = None
+            texts[f"{name} {shown} against {' and '.join(sorted(expected))}"] = None
     unrecorded = any(name == ALL_VERSIONS for *_, name in facts)
     if unrecorded and not any(name == ALL_VERSIONS for *_, name in base):
         texts[f"{ALL_VERSIONS} not recorded"] = None

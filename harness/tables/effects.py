@@ -1,13 +1,15 @@
 """Main effects: what one factor does to a column, over the rows that differ in nothing else.
 
-Owns the pairing of rows by factor and the estimate of noise beside each effect. The rule: an effect is
-called clear only if it is at least twice its noise, and noise is the larger of two estimates, neither of
-which may be taken for a significance test:
+Owns the pairing of rows by factor and the estimates of noise beside each effect. The rule: an effect is
+called clear only if it is at least twice its noise, the spread between seeds is known, and all rows were
+measured in the same way. Noise is the largest of these estimates, none of which may be taken for a
+significance test:
 
-- the standard error over the paired differences, s / sqrt(n), one difference a pair of rows and shared seed;
-- a rough standard error from the number of queries: a mean p of n values in [0, 1] has at most the
-  variance p (1 - p) / n (Bhatia and Davis 2000, doi 10.1080/00029890.2000.12005203). The two rows are
-  taken as independent and so are the tasks of a mean, although they share queries or texts.
+- the standard error over the paired differences, s / sqrt(n), one a pair of rows and shared seed;
+- where fewer than two seeds are shared, what the pooled spread of seeds within rows would give;
+- a rough standard error from the number of queries: the mean p of n values in [0, 1] has at most the
+  variance p (1 - p) / n (Bhatia and Davis, American Mathematical Monthly 107, 2000, pages 353-357). The
+  two rows are taken as independent and so are the tasks of a mean, although they share queries or texts.
 """
 
 from __future__ import annotations
@@ -46,23 +48,38 @@ class Effect:
     seeds: tuple[int, ...]
     """Seeds over which differences were paired; empty where no rows share one."""
     num_differences: int
+    num_unlike: int = 0
+    """Pairs of which one row was not measured in the same way as the other."""
     spread: float | None = None
     """Sample standard deviation of the single differences; None for fewer than two."""
     standard_error: float | None = None
     """Spread over the square root of the number of differences."""
+    seed_error: float | None = None
+    """From the pooled spread of seeds within rows; None where two seeds are shared, or none has two."""
     query_error: float | None = None
-    """Rough standard error from the number of queries; None where it is not known."""
+    """From the number of queries; None where it is not known."""
 
     @property
     def noise(self) -> float | None:
-        """Return the larger of the two estimates of noise, None if there is neither."""
-        known = [one for one in (self.standard_error, self.query_error) if one is not None]
+        """Return the largest of the estimates of noise, None if there is none."""
+        estimates = (self.standard_error, self.seed_error, self.query_error)
+        known = [one for one in estimates if one is not None]
         return max(known) if known else None
 
     @property
-    def is_clear(self) -> bool | None:
-        """Return whether the effect is at least twice its noise, None where noise is unknown."""
-        return None if self.noise is None else self.value != 0 and abs(self.value) >= CLEAR * self.noise
+    def knows_seeds(self) -> bool:
+        """Return whether the noise holds the spread between seeds."""
+        return self.seed_error is not None or len(self.seeds) > 1
+
+    @property
+    def exceeds_noise(self) -> bool:
+        """Return whether the effect is at least twice its noise, as far as that is known."""
+        return self.noise is not None and self.value != 0 and abs(self.value) >= CLEAR * self.noise
+
+    @property
+    def is_clear(self) -> bool:
+        """Return whether like is compared with like and exceeds a noise that knows of seeds."""
+        return self.exceeds_noise and self.knows_seeds and not self.num_unlike
 
 
 def main_effects(table: Table, column: int, *, factors: dict[str, tuple[str, ...]]) -> list[Effect]:
@@ -126,22 +143,23 @@ def combine_pairs(
     found: list[PairDifference] = []
     singles: list[float] = []
     seeds: set[int] = set()
-    errors: list[float | None] = []
-    for start, end in pairs:
-        before, after = start.cells[column], end.cells[column]
-        delta = difference(after.per_seed, before.per_seed)
-        if delta is None or before.state != "ok" or after.state != "ok":
+    whole = [
+        (start, end)
+        for start, end in pairs
+        if start.cells[column].state == end.cells[column].state == "ok"
+    ]
+    for start, end in whole:
+        before, after = start.cells[column].per_seed, end.cells[column].per_seed
+        delta = difference(after, before)
+        if delta is None:
             continue
         context = {name: level for name, level in end.levels.items() if name != factor}
         found.append(PairDifference(context=context, value=delta.value))
-        paired = paired_differences(after.per_seed, before.per_seed)
-        singles.extend(paired.values() or [delta.value])
-        seeds.update(paired)
-        errors.append(_pair_error(table, start, end, column))
+        singles.extend(paired_differences(after, before).values() or [delta.value])
+        seeds.update(delta.seeds)
     if not found:
         return None
     spread = statistics.stdev(singles) if len(singles) > 1 else None
-    known = [one for one in errors if one is not None]
     return Effect(
         factor=factor,
         from_level=from_level,
@@ -150,10 +168,11 @@ def combine_pairs(
         pairs=tuple(found),
         seeds=tuple(sorted(seeds)),
         num_differences=len(singles),
+        num_unlike=sum(start.unlike != end.unlike for start, end in whole),
         spread=spread,
         standard_error=None if spread is None else spread / math.sqrt(len(singles)),
-        # All pairs share the same queries, so their errors do not average out.
-        query_error=statistics.fmean(known) if len(known) == len(errors) else None,
+        seed_error=_seed_error(table, whole, column) if len(seeds) < 2 else None,
+        query_error=_query_error(table, whole, column),
     )
 
 
@@ -170,7 +189,35 @@ def _row_pairs(
     ]
 
 
-def _pair_error(table: Table, start: Row, end: Row, column: int) -> float | None:
-    before = query_variance(table, start, column)
-    after = query_variance(table, end, column)
-    return None if before is None or after is None else math.sqrt(before + after)
+def _query_error(table: Table, pairs: Sequence[tuple[Row, Row]], column: int) -> float | None:
+    """Return the mean over pairs of the rough standard error of their difference."""
+    errors = []
+    for start, end in pairs:
+        before, after = query_variance(table, start, column), query_variance(table, end, column)
+        if before is None or after is None:
+            return None
+        errors.append(math.sqrt(before + after))
+    # All pairs share the same queries, so their errors do not average out.
+    return statistics.fmean(errors)
+
+
+def _seed_error(table: Table, pairs: Sequence[tuple[Row, Row]], column: int) -> float | None:
+    """Return the standard error that seeds alone would give, had all rows the pooled spread."""
+    replicated = [
+        cell.per_seed
+        for row in table.rows
+        if (cell := row.cells[column]).state == "ok" and row.role == "variant" and cell.num_seeds > 1
+    ]
+    if not replicated:
+        return None
+    squares = [
+        statistics.variance(one.value for one in values) * (len(values) - 1) for values in replicated
+    ]
+    pooled = math.fsum(squares) / sum(len(values) - 1 for values in replicated)
+    shares = [
+        1 / cell.num_seeds
+        for pair in pairs
+        for row in pair
+        if (cell := row.cells[column]).per_seed[0].seed is not None
+    ]
+    return math.sqrt(pooled * math.fsum(shares)) / len(pairs)

@@ -1,8 +1,8 @@
 """Numbers as text.
 
 Owns rounding. The rule: a number is rounded once, from its shortest exact decimal form, half to even,
-so that the same value gives the same digits on every machine and 0.285 reads 28.50, not 28.49. Typography
-(minus signs, bold) is left to the renderers.
+so that the same value gives the same digits on every machine and 0.285 reads 28.50, not 28.49.
+Typography (minus signs, bold) is left to the renderers.
 """
 
 from __future__ import annotations

@@ -41,14 +41,14 @@ def add_notes(table: Table, summary: StudySummary, scores: Sequence[Mapping[Task
     for row, text in zip(table.rows, differing, strict=True):
         marks = [footnotes.mark(one) for one in (text, _seed_note(table, row)) if one]
         cells = tuple(_with_mark(cell, table, index, footnotes) for index, cell in enumerate(row.cells))
-        rows.append(replace(row, cells=cells, notes=tuple(marks)))
+        rows.append(replace(row, cells=cells, unlike=text, notes=tuple(marks)))
     return replace(table, rows=tuple(rows), footnotes=footnotes.listed(), notes=tuple(_notes(table)))
 
 
 def _with_mark(cell: Cell, table: Table, index: int, footnotes: _Footnotes) -> Cell:
     if table.columns[index].kind != "task" or cell.state not in _MARKED:
         return cell
-    return replace(cell, notes=(footnotes.mark(f"{cell.state.capitalize()}: {cell.reason}."),))
+    return replace(cell, notes=(footnotes.mark(f"{cell.state.capitalize()}: {cell.reason}"),))
 
 
 def _seed_note(table: Table, row: Row) -> str:

@@ -20,7 +20,7 @@ class Column:
     """One column of numbers."""
 
     kind: ColumnKind
-    """`task` holds scores, `mean` the mean over a suite's tasks, `delta` a difference from the baseline."""
+    """`task` holds scores, `mean` their mean over a suite, `delta` a difference from the baseline."""
     suite: str
     task: str = ""
     """Empty for means; for a `delta`, the task it is taken of, empty for the suite's mean."""
@@ -110,6 +110,8 @@ class Row:
     """One a column, in the columns' order."""
     num_complete: int = 0
     num_tasks: int = 0
+    unlike: str = ""
+    """In what its measurements differ from those of the row it is compared with; empty if in nothing."""
     notes: tuple[str, ...] = ()
     """Marks of the footnotes that belong to the whole row."""
 

@@ -1,7 +1,7 @@
 """The two tables that follow from the main one: differences from the baseline, and main effects.
 
-Owns no arithmetic of its own: both are views of what `build` and `effects` found, in the same shape, so that
-every renderer lays out all three alike.
+Owns no arithmetic of its own: both are views of what `build` and `effects` found, in the same shape, so
+that every renderer lays out all three alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def delta_table(table: Table) -> Table | None:
         if row.is_baseline or not any(row.cells[index].delta for index in kept):
             continue
         cells = tuple(_as_difference(row.cells[index], table.columns[index]) for index in kept)
-        rows.append(replace(row, cells=cells, notes=()))
+        rows.append(replace(row, cells=cells))
     if not rows:
         return None
     has_spread = any(cell.spread is not None for row in rows for cell in row.cells)
@@ -35,6 +35,7 @@ def delta_table(table: Table) -> Table | None:
         columns=tuple(table.columns[index] for index in kept),
         rows=tuple(rows),
         baseline=table.baseline,
+        footnotes=tuple(one for one in table.footnotes if any(one.mark in row.notes for row in rows)),
         notes=tuple(notes),
     )
 
@@ -49,6 +50,11 @@ def effect_table(table: Table, *, factors: Mapping[str, tuple[str, ...]]) -> Tab
             by_change.setdefault(change, {})[index] = effect
     if not by_change:
         return None
+    unlike = [
+        f"{factor}: {start} → {end}"
+        for (factor, start, end), effects in by_change.items()
+        if any(effect.num_unlike for effect in effects.values())
+    ]
     order = {name: place for place, name in enumerate(factors)}
     rows = []
     for (factor, start, end), effects in sorted(by_change.items(), key=lambda item: order[item[0][0]]):
@@ -56,8 +62,10 @@ def effect_table(table: Table, *, factors: Mapping[str, tuple[str, ...]]) -> Tab
         rows.append(Row(label=f"{factor}: {start} → {end}", levels={factor: end}, cells=cells))
     notes = [
         "Mean difference over the rows that differ in this factor only, in points.",
-        "± is the sample standard deviation of the single differences, one a pair of rows and shared seed.",
+        "± is the sample standard deviation of these differences, one a pair of rows and shared seed.",
     ]
+    if unlike:
+        notes.append(f"Not all rows were measured in the same way: {'; '.join(unlike)}.")
     return Table(
         title="Main effects",
         caption="What each factor does to each column",

@@ -1,1 +1,1 @@
-"""."""
+"""Reconstruction and contrastive objectives, batching, the loop and its checkpoints."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.execution.store import ArtifactStore
+from harness.plan import Step
 from harness.stages import STAGES
 from tests.execution.fake import CountingStage, diamond, plan_of, run, step, text_of
 
@@ -124,8 +126,8 @@ def test_any_graph_with_any_failures_ends_with_every_step_told(
 ) -> None:
     stage = CountingStage(failing={str(index) for index in bad})
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setitem(STAGES, "count", stage)  # type: ignore[arg-type]
-        steps = []
+        patch.setitem(cast("dict[str, Any]", STAGES), "count", stage)
+        steps: list[Step] = []
         for index, wanted in enumerate(needs):
             steps.append(step(str(index), [steps[i] for i in sorted(wanted) if i < index]))
         plan = plan_of(*steps)

@@ -1,0 +1,89 @@
+"""Where the records of a study are.
+
+Owns the meaning of STUDY for the verbs that only read: a folder, a name, or a study's YAML file. The
+rule: records of the store come before published ones, and a study that is found nowhere is answered
+with the names that there are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from harness.errors import RecordError, did_you_mean
+from harness.records.schema import Record
+from harness.records.store import read_records
+from harness.records.summary import StudySummary, read_summary
+
+SUMMARY_NAME = "study.json"
+RECORDS_NAME = "records.jsonl"
+RESULTS = Path("results")
+"""Folder of published records, below the current one."""
+STUDIES = Path("ablations")
+"""Folder of study files, below the current one."""
+
+
+def locate_records(study: str, *, home: Path | None = None, results: Path = RESULTS) -> Path:
+    """Return the folder that holds `study.json` and `records.jsonl` of a study.
+
+    Args:
+        study: Such a folder, the study's name, or its YAML file.
+        home: The store; `.harness` if empty.
+        results: Where published studies are.
+
+    Raises:
+        RecordError: If there are no records of the study, with the names of those that there are.
+    """
+    if has_records(Path(study)):
+        return Path(study)
+    name = study_name(study)
+    roots = ((home or Path(".harness")) / "studies", results)
+    for root in roots:
+        if has_records(root / name):
+            return root / name
+    known = sorted({folder.name for root in roots for folder in published(root)})
+    listed = f"records are there of: {', '.join(known)}.{did_you_mean(name, known)}" if known else ""
+    raise RecordError(
+        f"no records of {name!r} in {' or '.join(str(root) for root in roots)}",
+        cure=listed or f"`harness run {study}` makes them",
+    )
+
+
+def load_records(folder: Path) -> tuple[StudySummary, list[Record]]:
+    """Return the summary and the records in `folder`.
+
+    Raises:
+        RecordError: If one of the two files is missing, damaged or contradicts itself.
+    """
+    return read_summary(folder / SUMMARY_NAME), read_records(folder / RECORDS_NAME)
+
+
+def published(root: Path) -> list[Path]:
+    """Return the folders below `root` that hold a study's records, by name."""
+    return sorted(folder for folder in root.glob("*") if has_records(folder))
+
+
+def study_name(study: str) -> str:
+    """Return the name of the study that `study` names or whose file it is."""
+    path = Path(study)
+    if path.suffix not in {".yaml", ".yml"}:
+        listed = STUDIES / f"{study}.yaml"
+        if not listed.is_file():
+            return path.name or study
+        path = listed
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RecordError(
+            f"{path}: no such file", cure="give a study's YAML file, name or folder"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecordError(f"{path}: not a YAML file: {error}") from error
+    name = document.get("name") if isinstance(document, dict) else None
+    return name if isinstance(name, str) and name else path.stem
+
+
+def has_records(folder: Path) -> bool:
+    """Return whether `folder` holds a study's summary and records."""
+    return (folder / SUMMARY_NAME).is_file() and (folder / RECORDS_NAME).is_file()

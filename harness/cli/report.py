@@ -1,0 +1,37 @@
+"""`harness report`: a study's tables and page as files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.locate import load_records, locate_records
+from harness.cli.options import HomeOption, JsonOption, StudyArgument, print_json
+
+
+def command(
+    study: StudyArgument,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Folder to write into. Default: reports/STUDY"),
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write a study's table as Markdown, CSV, LaTeX and JSON, and its page as HTML.
+
+    The files depend on the records alone: written twice, they have the same bytes.
+
+    Examples: `harness report quickstart`, `harness report results/quickstart --to /tmp/page`
+    """
+    from harness.report.write import write_report
+
+    summary, records = load_records(locate_records(study, home=home))
+    files = write_report(summary, records, to or Path("reports") / summary.name)
+    if json:
+        print_json({"study": summary.name, "files": [str(file) for file in files]})
+    else:
+        sys.stdout.write("".join(f"{file}\n" for file in files))

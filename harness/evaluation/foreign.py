@@ -1,0 +1,103 @@
+"""Any model on any tasks, without a study.
+
+Owns `evaluate_model`, what `harness evaluate` does. The rule: one task that fails takes no other with
+it; it becomes a score without a value that says why, and all the others are kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.evaluation.bm25 import BM25, evaluate_bm25_mteb
+from harness.evaluation.catalogue import new_task
+from harness.evaluation.isolation import limited_threads, preserved_random_state
+from harness.evaluation.models import load_foreign
+from harness.evaluation.mteb_runner import EVALUATOR, evaluate_mteb
+from harness.evaluation.scores import Score, write_scores
+from harness.evaluation.task_scores import Circumstances, scores_without_value
+from harness.identity.provenance import package_versions
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate_model(
+    model: str,
+    tasks: Sequence[str],
+    *,
+    mirrors: Sequence[Path] = (),
+    output: Path,
+    batch_size: int = 32,
+    threads: int | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[Score]:
+    """Evaluate a model on mteb tasks.
+
+    Args:
+        model: A SentenceTransformer folder, a name on the Hugging Face hub, or `bm25`.
+        tasks: mteb's names of the tasks.
+        mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
+        output: Where mteb's result files and `scores.jsonl` go; the latter is written after each task.
+        batch_size: Texts a batch, as in `mteb.evaluate`.
+        threads: Threads of torch, BLAS and OpenMP; None leaves them alone.
+        report: Told a line when a task begins and ends.
+
+    Returns:
+        The scores of all tasks in the order of `tasks`; a task that failed has scores in state
+        `failed` with the reason.
+
+    Raises:
+        HarnessError: If the model or a task is unknown, or a mirror is not there: nothing has run then.
+    """
+    with preserved_random_state(), limited_threads(threads):
+        for task in tasks:
+            new_task(task)
+        evaluate = _evaluator(model, mirrors=mirrors, output=output, batch_size=batch_size)
+        scores: list[Score] = []
+        for task in tasks:
+            report(f"{task} ...")
+            found = _attempt(task, evaluate)
+            scores += found
+            write_scores(output / "scores.jsonl", scores)
+            report(f"{task}: {_summary(found)}")
+    return scores
+
+
+def _evaluator(
+    model: str, *, mirrors: Sequence[Path], output: Path, batch_size: int
+) -> Callable[[str], list[Score]]:
+    if model == BM25:
+        return lambda task: evaluate_bm25_mteb(task, output=output, mirrors=mirrors)
+    encoder = load_foreign(model, batch_size=batch_size)
+    return lambda task: evaluate_mteb(
+        encoder, task, output=output, mirrors=mirrors, batch_size=batch_size
+    )
+
+
+def _attempt(task: str, evaluate: Callable[[str], list[Score]]) -> list[Score]:
+    try:
+        return evaluate(task)
+    except HarnessError as error:
+        reason = f"{error.message}; {error.cure}" if error.cure else error.message
+    except Exception as error:  # a fault inside mteb or the model must not lose the other tasks
+        _log.exception("%s failed", task)
+        reason = f"{type(error).__name__}: {error}"
+    job = new_task(task)
+    circumstances = Circumstances(
+        dataset_revision=str(job.metadata.revision), evaluator=EVALUATOR, versions=package_versions()
+    )
+    # Braces in a reason are no places to fill in.
+    reason = reason.replace("{", "{{").replace("}", "}}")
+    return scores_without_value(job, job.hf_subsets, circumstances, state="failed", reason=reason)
+
+
+def _summary(scores: Sequence[Score]) -> str:
+    mains = [score for score in scores if score.is_main]
+    values = [score.value for score in mains if score.value is not None]
+    if not values:
+        return f"{mains[0].state}: {mains[0].reason}" if mains else "no score"
+    mean = sum(values) / len(values)
+    short = f"{mains[0].metric} {100 * mean:.2f}"
+    return short if len(values) == 1 else f"{short} (mean of {len(values)} of {len(mains)} subsets)"

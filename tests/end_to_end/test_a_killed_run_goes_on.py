@@ -1,0 +1,70 @@
+"""After SIGKILL in the middle of training, the same command ends with the same bytes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.end_to_end.conftest import NUM_STEPS, Workplace
+
+# A driver that dies by SIGKILL right after its n-th checkpoint: always inside a training step.
+DRIVER = """
+import os, signal, sys
+from harness.training.checkpoints import CheckpointFolder
+original, saved = CheckpointFolder.save, []
+def save_and_die(self, *arguments, **options):
+    original(self, *arguments, **options)
+    saved.append(None)
+    if len(saved) == {count}:
+        os.kill(os.getpid(), signal.SIGKILL)
+CheckpointFolder.save = save_and_die
+sys.argv = ["harness", *{arguments!r}]
+from harness.cli.main import main
+main()
+"""
+
+
+def _run_until_killed(workplace: Workplace, *, checkpoints: int) -> None:
+    code = DRIVER.format(count=checkpoints, arguments=workplace.command("run"))
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def _states(workplace: Workplace) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for step in json.loads(workplace.harness("status", "--json").stdout)["steps"]:
+        found.setdefault(step["state"], []).append(step["step"])
+    return found
+
+
+def _starts(workplace: Workplace) -> Counter[str]:
+    lines = (workplace.home / "journal.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    return Counter(event["step"] for event in events if event["kind"] == "started")
+
+
+@pytest.mark.parametrize("checkpoints", [1, 4], ids=["in stage I", "in stage II"])
+def test_finished_steps_are_kept_and_the_table_is_the_same(
+    checkpoints: int, workplace: Workplace, finished: tuple[Workplace, dict[str, Any]]
+) -> None:
+    _run_until_killed(workplace, checkpoints=checkpoints)
+    states = _states(workplace)
+    assert len(states["interrupted"]) == 1
+    num_done = len(states["done"])
+    assert num_done >= 2
+
+    said = workplace.run_json()
+    assert said["steps"] == {"run": NUM_STEPS - num_done, "reused": num_done, "failed": 0, "skipped": 0}
+    starts = _starts(workplace)
+    assert sorted(starts.values()) == [1] * (NUM_STEPS - 1) + [2]
+    (twice,) = [name for name, count in starts.items() if count == 2]
+    (log,) = (workplace.home / "logs").glob(f"*-{twice}.log")
+    assert "going on from step" in log.read_text()
+    assert workplace.tables() == finished[0].tables()

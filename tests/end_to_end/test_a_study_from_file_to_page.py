@@ -1,0 +1,132 @@
+"""One command trains, evaluates and tables a study; the next one reuses everything."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import NUM_STEPS, Workplace, run_harness
+
+Finished = tuple[Workplace, dict[str, Any]]
+
+
+def _records(workplace: Workplace) -> list[dict[str, Any]]:
+    path = workplace.home / "studies" / "tiny-study" / "records.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_step_ran_and_every_file_is_there(finished: Finished) -> None:
+    workplace, said = finished
+    assert said["steps"] == {"run": NUM_STEPS, "reused": 0, "failed": 0, "skipped": 0}
+    assert set(workplace.tables()) == {"index.html", "table.csv", "table.json", "table.md", "table.tex"}
+
+
+def test_the_same_command_again_runs_nothing(finished: Finished) -> None:
+    workplace, _ = finished
+    before = workplace.tables()
+    assert workplace.run_json()["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 0, "skipped": 0}
+    assert workplace.tables() == before
+
+
+def test_the_table_has_a_row_for_each_variant_and_reference(finished: Finished) -> None:
+    workplace, _ = finished
+    rows = list(csv.DictReader((workplace.report / "table.csv").read_text().splitlines()))
+    text = [" ".join(row.values()) for row in rows]
+    assert len(rows) == 4
+    for label in ("reconstruction=off", "reconstruction=on", "untrained", "BM25"):
+        assert sum(label in row for row in text) == 1
+
+
+def test_mteb_and_beir_agree_on_the_same_data(finished: Finished) -> None:
+    records = _records(finished[0])
+    by_variant: dict[str, dict[str, float]] = {}
+    for record in records:
+        if record["metric"] == "ndcg_at_10":
+            by_variant.setdefault(record["variant"], {})[record["suite"]] = record["value"]
+    assert len(by_variant) == 6
+    for variant, values in by_variant.items():
+        assert values["news"] == pytest.approx(values["news-beir"], abs=1e-6), variant
+
+
+def test_lexical_search_has_no_score_where_it_has_none_and_no_mean(finished: Finished) -> None:
+    records = [record for record in _records(finished[0]) if record["variant"] == "bm25"]
+    states = {record["task"]: record["state"] for record in records}
+    assert states["BBCTopicClassification"] == "not_applicable"
+    assert states["BBCHeadlineRetrieval"] == "ok"
+
+
+def test_stage_one_is_trained_once_for_both_seeds(finished: Finished) -> None:
+    artifacts = finished[0].home / "artifacts"
+    assert len(list((artifacts / "reconstruct").iterdir())) == 1
+    assert len(list((artifacts / "contrast").iterdir())) == 4
+
+
+def test_results_are_where_mteb_looks_for_them(finished: Finished) -> None:
+    import mteb
+
+    workplace, _ = finished
+    store = workplace.home / "artifacts" / "evaluate"
+    (folder,) = [
+        path.parents[4]
+        for path in store.rglob("BBCHeadlineRetrieval.json")
+        if "-base" not in str(path) and "bm25" not in str(path)
+    ][:1]
+    files = list(folder.rglob("BBCHeadlineRetrieval.json"))
+    loaded = mteb.TaskResult.from_disk(files[0])
+    assert loaded.task_name == "BBCHeadlineRetrieval"
+    revision = files[0].parent.name
+    assert (workplace.home / "artifacts" / "contrast" / revision).is_dir() or (
+        workplace.home / "artifacts" / "base" / revision
+    ).is_dir()
+
+
+def test_a_trained_variant_loads_as_a_sentence_transformer_with_the_same_embeddings(
+    finished: Finished,
+) -> None:
+    import numpy as np
+    from sentence_transformers import SentenceTransformer
+
+    from harness.models.embedder import Embedder
+
+    texts = ["Anna on music in Oslo", "a much longer text " * 30, "x"]
+    for folder in (finished[0].home / "artifacts" / "contrast").iterdir():
+        theirs = np.asarray(SentenceTransformer(str(folder), device="cpu").encode(texts))
+        ours = Embedder.load(folder, device="cpu").encode(texts)
+        cosines = (
+            (theirs * ours).sum(axis=1) / np.linalg.norm(theirs, axis=1) / np.linalg.norm(ours, axis=1)
+        )
+        assert cosines.min() >= 0.9999
+
+
+def test_status_and_plan_say_that_all_is_done(finished: Finished) -> None:
+    workplace, _ = finished
+    status = json.loads(workplace.harness("status", "--json").stdout)
+    assert status["counts"] == {
+        "done": NUM_STEPS,
+        "running": 0,
+        "failed": 0,
+        "interrupted": 0,
+        "waiting": 0,
+    }
+    plan = json.loads(workplace.harness("plan", "--json").stdout)
+    assert plan["counts"] == {"run": 0, "reuse": NUM_STEPS, "wait": 0}
+
+
+def test_tables_come_from_two_files_alone(finished: Finished, workplace: Workplace) -> None:
+    source = finished[0].home / "studies" / "tiny-study"
+    target = workplace.folder / "copy"
+    shutil.copytree(source, target)
+    done = run_harness("tables", str(target), "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.encode() == finished[0].tables()["table.csv"]
+
+
+def test_ray_gives_the_same_bytes(finished: Finished, workplace: Workplace) -> None:
+    done = workplace.harness("run", "--json", "--backend", "ray", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["steps"]["run"] == NUM_STEPS
+    assert workplace.tables() == finished[0].tables()

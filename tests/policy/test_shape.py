@@ -1,0 +1,101 @@
+"""The rules of shape: short files, honest names, one direction of imports, cheap start."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+MODULES = sorted((REPOSITORY / "harness").rglob("*.py"))
+SOURCES = [*MODULES, *sorted((REPOSITORY / "tests").rglob("*.py"))]
+HEAVY = (
+    "torch",
+    "transformers",
+    "mteb",
+    "beir",
+    "ray",
+    "datasets",
+    "sentence_transformers",
+    "peft",
+    "sklearn",
+)
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 60
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(REPOSITORY).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_files_and_functions_are_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= MAX_FILE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_name)
+def test_modules_say_what_they_own_and_are_not_named_vaguely(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert docstring
+    assert len(docstring) > 20
+    assert path.stem not in {"util", "utils", "helper", "helpers", "manager", "common", "misc"}
+
+
+def test_packages_import_in_one_direction() -> None:
+    tool = Path(sys.executable).parent / "lint-imports"
+    done = subprocess.run(
+        [tool, "--no-cache"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def _loaded_by(*arguments: str) -> set[str]:
+    """Return the heavy packages that a command leaves loaded."""
+    code = (
+        "import sys\n"
+        f"sys.argv = ['harness', *{list(arguments)!r}]\n"
+        "from harness.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
+        f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    last = done.stdout.strip().splitlines()[-1].split()
+    assert last[0] == "LOADED"
+    return set(last[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("plan", "quickstart"),
+        ("plan", "quickstart", "--json"),
+        ("schema",),
+        ("status", "quickstart"),
+    ],
+    ids=" ".join,
+)
+def test_everyday_verbs_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert _loaded_by(*arguments) == set()
+
+
+def test_the_project_speaks_of_no_machine() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for name in tracked:
+        path = REPOSITORY / name
+        if path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ".cff"} and path.is_file():
+            text = path.read_text(encoding="utf-8")
+            assert "/home/" not in text.replace('"/home/"', ""), name
+            assert "/root/" not in text.replace('"/root/"', ""), name

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RecordError
+from harness.records.summary import read_summary, write_summary
+from tests.tables.fake_study import make_summary
+
+
+def test_a_summary_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    write_summary(make_summary(), path)
+    assert read_summary(path) == make_summary()
+
+
+def test_equal_summaries_have_equal_bytes(tmp_path: Path) -> None:
+    write_summary(make_summary(), tmp_path / "a.json")
+    write_summary(make_summary(), tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_a_missing_summary_names_the_command_that_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="harness run"):
+        read_summary(tmp_path / "study.json")
+
+
+def test_a_file_that_is_no_summary_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "study.json"
+    path.write_text('{"name": 1}', encoding="utf-8")
+    with pytest.raises(RecordError, match=r"study\.json: not a study summary"):
+        read_summary(path)

@@ -1,0 +1,56 @@
+"""The laws of the sampler."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.data.pairs import Pair
+from harness.errors import DataError
+from harness.training.batches import BatchSampler, choose_negatives
+
+_SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60)).map(lambda sizes: (max(sizes), min(sizes)))
+
+
+@given(sizes=_SIZES, seed=st.integers(0, 2**40), step=st.integers(0, 500))
+def test_a_batch_depends_on_seed_and_step_alone(sizes: tuple[int, int], seed: int, step: int) -> None:
+    num_pairs, batch_size = sizes
+    fresh = BatchSampler(num_pairs=num_pairs, batch_size=batch_size, seed=seed)
+    used = BatchSampler(num_pairs=num_pairs, batch_size=batch_size, seed=seed)
+    for other in (0, step + 1, 3 * step):
+        used.rows(other)
+    assert fresh.rows(step) == used.rows(step)
+
+
+@given(sizes=_SIZES, seed=st.integers(0, 100), epoch=st.integers(0, 5))
+def test_an_epoch_holds_no_pair_twice_and_leaves_out_less_than_a_batch(
+    sizes: tuple[int, int], seed: int, epoch: int
+) -> None:
+    num_pairs, batch_size = sizes
+    sampler = BatchSampler(num_pairs=num_pairs, batch_size=batch_size, seed=seed)
+    steps = num_pairs // batch_size
+    rows = [row for step in range(epoch * steps, (epoch + 1) * steps) for row in sampler.rows(step)]
+    assert len(rows) == len(set(rows)) == steps * batch_size
+    assert num_pairs - len(rows) < batch_size
+    assert set(rows) <= set(range(num_pairs))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own() -> None:
+    first, second = (BatchSampler(num_pairs=50, batch_size=50, seed=seed) for seed in (0, 1))
+    assert first.rows(0) != first.rows(1)
+    assert first.rows(0) != second.rows(0)
+
+
+def test_a_batch_larger_than_the_set_is_refused() -> None:
+    with pytest.raises(DataError, match="batch_size 9 is more than the 8 pairs"):
+        BatchSampler(num_pairs=8, batch_size=9, seed=0)
+
+
+def test_negatives_are_chosen_without_repetition_by_seed_and_step() -> None:
+    pairs = [Pair(query="q", positive="p", negatives=tuple("abcdefgh")) for _ in range(4)]
+    chosen = choose_negatives(pairs, num_negatives=3, seed=0, step=5)
+    assert chosen == choose_negatives(pairs, num_negatives=3, seed=0, step=5)
+    assert chosen != choose_negatives(pairs, num_negatives=3, seed=0, step=6)
+    assert all(len(set(texts)) == 3 for texts in chosen)
+    assert choose_negatives(pairs, num_negatives=0, seed=0, step=0) == [(), (), (), ()]

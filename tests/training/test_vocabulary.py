@@ -1,0 +1,58 @@
+"""Chunked cross-entropy against the plain one, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from harness.training.vocabulary import summed_cross_entropy
+
+
+def _inputs(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(11, 6, generator=generator, dtype=dtype)
+    weight = torch.randn(23, 6, generator=generator, dtype=dtype)
+    targets = torch.randint(0, 23, (11,), generator=generator)
+    return hidden.requires_grad_(), weight.requires_grad_(), targets
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 11, 100])
+def test_value_and_gradients_equal_the_plain_ones(chunk: int) -> None:
+    hidden, weight, targets = _inputs()
+    plain = functional.cross_entropy(hidden @ weight.T, targets, reduction="sum") * 0.7
+    expected = torch.autograd.grad(plain, (hidden, weight))
+    chunked = summed_cross_entropy(hidden, weight, targets, chunk=chunk) * 0.7
+    found = torch.autograd.grad(chunked, (hidden, weight))
+    torch.testing.assert_close(chunked, plain, rtol=1e-13, atol=0)
+    for left, right in zip(found, expected, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-12, atol=1e-14)
+
+
+def test_gradients_equal_numerical_ones() -> None:
+    hidden, weight, targets = _inputs()
+    assert torch.autograd.gradcheck(
+        lambda left, right: summed_cross_entropy(left, right, targets, chunk=4), (hidden, weight)
+    )
+
+
+def test_a_frozen_head_gets_no_gradient() -> None:
+    hidden, weight, targets = _inputs()
+    summed_cross_entropy(hidden, weight.detach(), targets, chunk=4).backward()
+    assert weight.grad is None
+    assert hidden.grad is not None
+
+
+def test_half_precision_weights_give_a_loss_in_float32() -> None:
+    hidden, weight, targets = _inputs(torch.bfloat16)
+    loss = summed_cross_entropy(hidden, weight, targets, chunk=4)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert hidden.grad is not None
+    assert hidden.grad.dtype == torch.bfloat16
+
+
+def test_extreme_logits_stay_finite() -> None:
+    hidden = torch.full((1, 2), 1e4, dtype=torch.float64)
+    weight = torch.tensor([[1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
+    assert summed_cross_entropy(hidden, weight, torch.tensor([1])).item() == pytest.approx(4e4)
