@@ -1,11 +1,12 @@
-"""Embeddings on disk, so that a text which several tasks share is encoded once per model.
+"""Embeddings on disk, so that texts which several tasks share are encoded once per model.
 
 Owns `EmbeddingCache`: a folder of immutable segments, one safetensors file each, that hold text hashes
 and the vectors that belong to them. The rule: a vector is found only under the very model and the very
-prompted text that it was made from, and a segment that is not whole counts as not there. Segments
-appear by rename and are never changed, so any number of processes may read and write at once; two that
-encode the same text at the same time lose time, never correctness. Checking the vectors is left to the
-encoder, which refuses them before they get here.
+prompted text that it was made from, as one of the very set of texts that was asked for (a corpus, say,
+that three tasks share), and a segment that is not whole counts as not there. Segments appear by rename
+and are never changed, so any number of processes may read and write at once; two that encode the same
+text at the same time lose time, never correctness. Checking the vectors is left to the encoder, which
+refuses them before they get here.
 """
 
 from __future__ import annotations
@@ -51,6 +52,9 @@ class EmbeddingCache:
     ) -> tuple[Vectors, int]:
         """Return the vectors of `texts`, encoding those that are not there yet.
 
+        Asked again for the same set of texts, in any order, it gives the same bits; another set is
+        encoded anew, even where it has texts in common.
+
         Args:
             texts: Texts with their prompts already in front; may repeat, may not be empty.
             model: Whatever decides a vector besides the text: weights, maximum length, revision.
@@ -62,8 +66,9 @@ class EmbeddingCache:
         """
         keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
         distinct = dict(sorted(zip(keys, texts, strict=True)))
-        # A vector's last bits depend on the batch it was made in. With the whole request in the key, and
-        # its texts in an order of their own, they depend on what is asked for and not on who asked first.
+        # A vector's last bits depend on the batch it was made in. With the whole request in the key,
+        # and its texts in an order of their own, they depend on what is asked for, not on who asked
+        # first or how often the asker was interrupted.
         request = hashlib.sha256(b"".join(distinct)).hexdigest()
         group = fingerprint([*model, request])[:32]
         self._refresh(group)

@@ -95,7 +95,8 @@ def write_surroundings(
             "model_type": "SentenceTransformer",
             "__version__": {key: metadata.version(name) for key, name in libraries.items()},
             "prompts": texts if any(texts.values()) else {},
-            "default_prompt_name": None,
+            # Texts of tasks that are not retrieval have the query's prompt, in training as here.
+            "default_prompt_name": "query" if any(texts.values()) else None,
             "similarity_fn_name": "cosine",
         },
     )

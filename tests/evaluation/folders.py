@@ -12,9 +12,31 @@ from typing import Any
 import yaml
 
 WORDS = (
-    "river bridge engine violin harbour winter market doctor garden signal paper forest copper window"
-    " island teacher planet ticket blanket mirror candle rocket pepper castle button"
-).split()
+    *(
+        "river",
+        "bridge",
+        "engine",
+        "violin",
+        "harbour",
+        "winter",
+        "market",
+        "doctor",
+        "garden",
+        "signal",
+    ),
+    *(
+        "paper",
+        "forest",
+        "copper",
+        "window",
+        "island",
+        "teacher",
+        "planet",
+        "ticket",
+        "blanket",
+        "mirror",
+    ),
+)
 
 
 def sentence(rng: random.Random, length: int = 8) -> str:

@@ -35,15 +35,29 @@ def test_vectors_come_in_order_and_repeated_texts_are_encoded_once(tmp_path: Pat
     assert num_found == 0
 
 
-def test_another_process_finds_them_and_encodes_only_what_is_new(tmp_path: Path) -> None:
-    EmbeddingCache(tmp_path).get_or_encode(["a", "b"], model=_MODEL, encode=_encode)
+def test_another_process_finds_the_same_set_in_any_order(tmp_path: Path) -> None:
+    EmbeddingCache(tmp_path).get_or_encode(["a", "b", "c"], model=_MODEL, encode=_encode)
     encode = _Counting()
     vectors, num_found = EmbeddingCache(tmp_path).get_or_encode(
-        ["b", "new", "a"], model=_MODEL, encode=encode
+        ["b", "c", "a", "b"], model=_MODEL, encode=encode
     )
-    assert np.array_equal(vectors, _encode(["b", "new", "a"]))
-    assert encode.texts == ["new"]
-    assert num_found == 2
+    assert np.array_equal(vectors, _encode(["b", "c", "a", "b"]))
+    assert encode.texts == []
+    assert num_found == 3
+
+
+def test_texts_meet_the_same_neighbours_whoever_asks_first(tmp_path: Path) -> None:
+    asked = ["d", "b", "a", "c"]
+    batches = []
+    for before in ([], ["c", "b"]):
+        folder = tmp_path / str(len(before))
+        if before:
+            EmbeddingCache(folder).get_or_encode(before, model=_MODEL, encode=_encode)
+        encode = _Counting()
+        EmbeddingCache(folder).get_or_encode(asked, model=_MODEL, encode=encode)
+        batches.append(encode.texts)
+    assert batches[0] == batches[1]
+    assert sorted(batches[0]) == sorted(asked)
 
 
 @pytest.mark.parametrize("other", [("other", 512), ("weights", 256)])
@@ -67,18 +81,22 @@ def test_a_damaged_segment_counts_as_not_there(tmp_path: Path) -> None:
         assert len(encode.texts) == 2 - num_found
 
 
-def test_refused_embeddings_are_not_kept_but_earlier_chunks_are(tmp_path: Path) -> None:
-    def refuse(texts: Sequence[str]) -> Vectors:
-        if "bad" in texts:
-            raise ProbeError("not finite")
-        return _encode(texts)
+def test_an_interrupted_request_goes_on_with_the_chunk_it_was_at(tmp_path: Path) -> None:
+    texts = ["a", "b", "c", "d", "e"]
+    whole = _Counting()
+    EmbeddingCache(tmp_path / "whole", chunk_texts=2).get_or_encode(texts, model=_MODEL, encode=whole)
 
-    cache = EmbeddingCache(tmp_path, chunk_texts=2)
+    def refuse(batch: Sequence[str]) -> Vectors:
+        if whole.texts[2] in batch:
+            raise ProbeError("not finite")
+        return _encode(batch)
+
+    cache = EmbeddingCache(tmp_path / "cut", chunk_texts=2)
     with pytest.raises(ProbeError):
-        cache.get_or_encode(["a", "b", "bad", "c"], model=_MODEL, encode=refuse)
-    encode = _Counting()
-    EmbeddingCache(tmp_path).get_or_encode(["a", "b", "bad", "c"], model=_MODEL, encode=encode)
-    assert encode.texts == ["bad", "c"]
+        cache.get_or_encode(texts, model=_MODEL, encode=refuse)
+    rest = _Counting()
+    EmbeddingCache(tmp_path / "cut", chunk_texts=2).get_or_encode(texts, model=_MODEL, encode=rest)
+    assert rest.texts == whole.texts[2:]
 
 
 def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
