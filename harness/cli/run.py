@@ -16,7 +16,7 @@ from harness.execution.collect import collect, write_study
 from harness.execution.runner import RunSummary, run_plan
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
-from harness.study import find_study, load_study
+from harness.study import Study, find_study, load_study
 
 
 def command(
@@ -62,24 +62,31 @@ def command(
             mirrors=tuple(mirror or ()),
             progress=display,
         )
+    _finish(loaded, plan, store, summary, reports / loaded.name, as_json=json)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _finish(
+    study: Study, plan: Plan, store: ArtifactStore, summary: RunSummary, folder: Path, *, as_json: bool
+) -> None:
+    """Write records, tables and page, and tell where they are."""
     from harness.cli.display import show_table
     from harness.report.content import build_report
     from harness.report.write import write_report
 
-    study_summary, records = collect(loaded, plan, store, failures=summary.failed)
-    write_study(study_summary, records, store.study_folder(loaded.name))
-    files = write_report(study_summary, records, reports / loaded.name)
-    if json:
+    study_summary, records = collect(study, plan, store, failures=summary.failed)
+    write_study(study_summary, records, store.study_folder(study.name))
+    files = write_report(study_summary, records, folder)
+    if as_json:
         print_json(_as_json(plan, summary, files, store))
-    else:
-        show_table(build_report(study_summary, records).table)
-        counts = summary.counts()
-        sys.stderr.write(
-            f"\n{counts['run']} steps run, {counts['reused']} reused, {counts['failed']} failed, "
-            f"{counts['skipped']} skipped\npage: {(reports / loaded.name / 'index.html').absolute()}\n"
-        )
-    if summary.failed:
-        raise typer.Exit(1)
+        return
+    show_table(build_report(study_summary, records).table)
+    counts = summary.counts()
+    sys.stderr.write(
+        f"\n{counts['run']} steps run, {counts['reused']} reused, {counts['failed']} failed, "
+        f"{counts['skipped']} skipped\npage: {(folder / 'index.html').absolute()}\n"
+    )
 
 
 def _opener(backend: str, address: str, workers: int | None) -> Callable[[], Backend]:

@@ -1,1 +1,1 @@
-"""."""
+"""Evaluation: MTEB and BEIR, an embedder in, scores out."""

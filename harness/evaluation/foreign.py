@@ -13,7 +13,8 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.evaluation.bm25 import BM25, evaluate_bm25_mteb
 from harness.evaluation.catalogue import new_task
-from harness.evaluation.isolation import limited_threads, preserved_random_state
+from harness.evaluation.isolation import limited_threads, preserved_random_state, without_bars
+from harness.evaluation.mirror import use_mirrors
 from harness.evaluation.models import load_foreign
 from harness.evaluation.mteb_runner import EVALUATOR, evaluate_mteb
 from harness.evaluation.scores import Score, write_scores
@@ -51,9 +52,11 @@ def evaluate_model(
     Raises:
         HarnessError: If the model or a task is unknown, or a mirror is not there: nothing has run then.
     """
-    with preserved_random_state(), limited_threads(threads):
-        for task in tasks:
-            new_task(task)
+    with preserved_random_state(), without_bars(), limited_threads(threads):
+        # What is wrong for all tasks is said before any has run.
+        with use_mirrors(mirrors):
+            for task in tasks:
+                new_task(task)
         evaluate = _evaluator(model, mirrors=mirrors, output=output, batch_size=batch_size)
         scores: list[Score] = []
         for task in tasks:

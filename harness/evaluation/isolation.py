@@ -78,7 +78,8 @@ def read_labels_as_list(task: Any) -> None:
     if isinstance(task, AbsTaskAggregate):
         for part in task.metadata.tasks:
             read_labels_as_list(part)
-    if not isinstance(task, AbsTaskClassification):
+    # The parts of an aggregate are shared by all its objects, so they may come here again.
+    if not isinstance(task, AbsTaskClassification) or "_calculate_scores" in vars(task):
         return
     kind = type(task)
     if kind._undersample_data is AbsTaskClassification._undersample_data:

@@ -40,7 +40,7 @@ def collect(
         for member in row.members:
             for (suite, task), name in member.evaluations.items():
                 shared = _shared(member, suite)
-                if store.find("evaluate", name) is not None:
+                if store.has("evaluate", name):
                     scores = read_scores(store.folder("evaluate", name) / SCORES_NAME)
                     records.extend(score.to_record(**shared) for score in scores)
                 else:

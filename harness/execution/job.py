@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from harness.errors import HarnessError, StoreError
+from harness.errors import HarnessError
 from harness.execution.journal import Journal, utc_now
 from harness.execution.store import ArtifactRecord, ArtifactStore, describe_files
 from harness.identity.provenance import describe_machine, package_versions
@@ -57,7 +57,7 @@ def run_job(job: Job) -> Outcome:
     journal = Journal(store.home / "journal.jsonl")
     with store.lock(step.fingerprint):
         # Another driver may have finished it while this one waited for the lock.
-        if _is_done(store, step):
+        if store.has(step.stage, step.fingerprint):
             return Outcome(step=step.fingerprint, state="reused")
         journal.append("started", step=step.fingerprint, study=job.study)
         log_file = store.log_file(step.stage, step.fingerprint)
@@ -76,14 +76,6 @@ def run_job(job: Job) -> Outcome:
     return Outcome(step=step.fingerprint, state="done", seconds=time.monotonic() - started)
 
 
-def _is_done(store: ArtifactStore, step: Step) -> bool:
-    try:
-        return store.find(step.stage, step.fingerprint) is not None
-    except StoreError:
-        # A damaged artifact is made anew.
-        return False
-
-
 def _run(job: Job, store: ArtifactStore, log: IO[str], started: float) -> None:
     step = job.step
     output, scratch = store.partial(step.fingerprint)
@@ -96,6 +88,7 @@ def _run(job: Job, store: ArtifactStore, log: IO[str], started: float) -> None:
         scratch=scratch,
         cache=store.home / "cache",
         threads=step.resources.cpus,
+        device="auto" if step.resources.gpus > 0 else "cpu",
         mirrors=tuple(Path(mirror) for mirror in job.mirrors),
         report=lambda line: _write_line(log, line),
     )

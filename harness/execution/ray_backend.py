@@ -34,8 +34,8 @@ class RayBackend:
 
     def __init__(self, *, address: str = "", num_cpus: int | None = None) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # Ray hides the devices from tasks that ask for none only when told so.
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Steps that ask for no device must not see one that belongs to another step.
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         import ray
 
         self._ray = ray
@@ -65,8 +65,20 @@ class RayBackend:
         self._running: dict[Any, str] = {}
 
     def submit(self, job: Job) -> None:
-        """Queue a job on the cluster."""
+        """Queue a job on the cluster.
+
+        Raises:
+            HarnessError: If the cluster as a whole has less than the step asks for.
+        """
         resources = job.step.resources
+        total = self._ray.cluster_resources()
+        for name, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
+            there = total.get(name, 0)
+            if wanted > there:
+                raise HarnessError(
+                    f"{job.step.stage} asks for {wanted:g} {name}, the cluster has {there:g}",
+                    cure="lower `resources` in the study, or join a larger cluster with --address",
+                )
         task = self._remote.options(
             num_cpus=resources.cpus, num_gpus=resources.gpus, name=f"{job.step.stage}: {job.step.label}"
         )

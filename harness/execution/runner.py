@@ -7,6 +7,7 @@ kill, Ctrl-C) leaves everything that was finished.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,22 @@ def run_plan(
     return summary
 
 
+def _ranks(plan: Plan) -> dict[str, tuple[float, int, int]]:
+    """Return what orders the ready steps; the lowest goes first.
+
+    The most urgent first. Among equals, steps with the same inputs come apart from each other, since
+    they often share work: of the tasks of one model, the second finds the first one's embeddings.
+    """
+    urgencies = plan.urgencies()
+    siblings: Counter[tuple[str, ...]] = Counter()
+    ranks = {}
+    for index, (name, step) in enumerate(plan.steps.items()):
+        family = (step.stage, *step.inputs.values())
+        ranks[name] = (-urgencies[name], siblings[family], index)
+        siblings[family] += 1
+    return ranks
+
+
 class _Run:
     """One pass over a plan with one backend."""
 
@@ -104,9 +121,7 @@ class _Run:
             for name, step in plan.steps.items()
             if name not in ended
         }
-        urgencies = plan.urgencies()
-        order = {name: index for index, name in enumerate(plan.steps)}
-        self._rank = {name: (-urgencies[name], order[name]) for name in plan.steps}
+        self._rank = _ranks(plan)
         self._ready = {name for name, missing in self._missing.items() if not missing}
         self._running = 0
 

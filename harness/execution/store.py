@@ -125,6 +125,13 @@ class ArtifactStore:
                 raise StoreError(f"{path}: missing or cut short", cure=_rebuild_cure(folder))
         return record
 
+    def has(self, stage: str, name: str) -> bool:
+        """Return whether the artifact is there and whole; a damaged one is to be made anew."""
+        try:
+            return self.find(stage, name) is not None
+        except StoreError:
+            return False
+
     def check(self, stage: str, name: str) -> None:
         """Compare every file of an artifact with its recorded SHA-256.
 

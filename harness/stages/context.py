@@ -30,6 +30,8 @@ class StepContext:
     cache: Path
     """Folder for embeddings that several steps share; losing it costs time only."""
     threads: int
+    device: str
+    """`cpu`, or `auto` for a step that asked for a device and may use the one that it was given."""
     mirrors: tuple[Path, ...]
     """Folders that stand in for the hub; with any given, the network is not used."""
     report: Callable[[str], None]

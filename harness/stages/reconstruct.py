@@ -27,5 +27,6 @@ def run(context: StepContext) -> None:
         output=context.output,
         scratch=context.scratch,
         threads=context.threads,
+        device=context.device,
         report=context.report,
     )

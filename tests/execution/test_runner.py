@@ -117,6 +117,20 @@ def test_the_version_of_a_stage_decides_reuse(stage: CountingStage, tmp_path: Pa
     assert stage.runs == {"a": 2}
 
 
+def test_steps_with_the_same_inputs_come_apart(stage: CountingStage, tmp_path: Path) -> None:
+    first, second = step("m1"), step("m2")
+    plan = plan_of(
+        first, second, step("a1", [first]), step("a2", [first]), step("b1", [second]), step("b2", [second])
+    )
+    _, events = run(plan, tmp_path)
+    assert [event for event in events if event.startswith("started ")][2:] == [
+        "started a1",
+        "started b1",
+        "started a2",
+        "started b2",
+    ]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sets(st.integers(0, 7), max_size=3), min_size=1, max_size=8), st.sets(st.integers(0, 7))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jsonschema
@@ -31,3 +32,9 @@ def test_the_schema_refuses_an_unknown_recipe_field() -> None:
 def test_every_field_says_what_it_means() -> None:
     recipe = study_json_schema()["$defs"]["Recipe"]
     assert recipe["properties"]["seed"]["description"]
+
+
+def test_the_schema_that_editors_read_is_current() -> None:
+    """Made by `harness schema > ablations/study.schema.json`."""
+    path = REPOSITORY / "ablations" / "study.schema.json"
+    assert json.loads(path.read_text()) == study_json_schema()

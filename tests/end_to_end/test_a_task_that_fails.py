@@ -1,0 +1,58 @@
+"""A task that cannot be scored fails alone: the others keep their scores and the table says why."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.conftest import NUM_STEPS, Workplace
+
+
+def _with_suite(workplace: Workplace, finished: Workplace, suite: str) -> None:
+    """Add a suite to the study, and give it the finished study's store to start from."""
+    text = workplace.study.read_text(encoding="utf-8")
+    workplace.study.write_text(text + suite, encoding="utf-8")
+    shutil.copytree(finished.home, workplace.home)
+
+
+def test_missing_data_is_named_and_nothing_else_is_lost(
+    workplace: Workplace, finished: tuple[Workplace, dict[str, Any]], tmp_path: Path
+) -> None:
+    _with_suite(workplace, finished[0], "  stock: {tasks: [SciFact]}\n")
+    mirror = tmp_path / "mirror"
+    (mirror / "mteb" / "other").mkdir(parents=True)
+    (mirror / "mteb" / "other" / "README.md").write_text("other")
+
+    done = workplace.harness("run", "--json", "--mirror", str(mirror))
+    assert done.returncode == 1, done.stderr
+    said = json.loads(done.stdout)
+    assert said["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 6, "skipped": 0}
+    assert all("mteb/scifact" in failure["message"] for failure in said["failures"])
+    assert all(Path(failure["log"]).is_file() for failure in said["failures"])
+
+    rows = list(csv.DictReader((workplace.report / "table.csv").read_text().splitlines()))
+    assert len(rows) == 4
+    table = json.loads((workplace.report / "table.json").read_text())
+    text = json.dumps(table)
+    assert "mteb/scifact" in text
+    assert f"harness run {workplace.study}" in text
+
+    status = json.loads(workplace.harness("status", "--json").stdout)
+    assert status["counts"]["failed"] == 6
+    assert status["counts"]["done"] == NUM_STEPS
+
+
+def test_an_edited_study_runs_only_what_is_new(
+    workplace: Workplace, finished: tuple[Workplace, dict[str, Any]]
+) -> None:
+    _with_suite(workplace, finished[0], "")
+    text = workplace.study.read_text(encoding="utf-8")
+    workplace.study.write_text(text.replace("steps: 12", "steps: 13"), encoding="utf-8")
+    plan = json.loads(workplace.harness("plan", "--json").stdout)
+    running = {step["stage"] for step in plan["steps"] if step["state"] == "run"}
+    assert running == {"contrast", "evaluate"}
+    # The untrained base and lexical search keep their four tasks each.
+    assert plan["counts"] == {"run": 4 + 4 * 4, "reuse": NUM_STEPS - 20, "wait": 0}
