@@ -12,7 +12,6 @@ import importlib.util
 import logging
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -39,7 +38,6 @@ BM25 = "bm25"
 """Name under which users ask for this line."""
 
 _MTEB_NAME = "mteb/baseline-bm25s"
-_BM25S = f"bm25s {metadata.version('bm25s')}"
 
 # It reports every step and every query without a known word.
 logging.getLogger(bm25s.__name__).setLevel(logging.WARNING)
@@ -132,7 +130,7 @@ def evaluate_bm25_beir(
         rankings = searcher.search(datasets.Dataset.from_list(queries), top_k=max(CUTOFFS), **settings)
         circumstances = Circumstances(
             dataset_revision=dataset_revision(data, split),
-            evaluator=f"{BEIR_EVALUATOR}, {_BM25S}",
+            evaluator=BEIR_EVALUATOR,
             versions=package_versions(),
             wall_seconds=round(time.monotonic() - began, 3),
             source=f"beir/{dataset}.json",
