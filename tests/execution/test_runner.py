@@ -119,9 +119,10 @@ def test_the_version_of_a_stage_decides_reuse(stage: CountingStage, tmp_path: Pa
 
 def test_steps_with_the_same_inputs_come_apart(stage: CountingStage, tmp_path: Path) -> None:
     first, second = step("m1"), step("m2")
-    plan = plan_of(
-        first, second, step("a1", [first]), step("a2", [first]), step("b1", [second]), step("b2", [second])
-    )
+    tasks = [
+        step(f"{name}{n}", [model]) for name, model in (("a", first), ("b", second)) for n in (1, 2)
+    ]
+    plan = plan_of(first, second, *tasks)
     _, events = run(plan, tmp_path)
     assert [event for event in events if event.startswith("started ")][2:] == [
         "started a1",
