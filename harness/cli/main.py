@@ -61,12 +61,22 @@ def main() -> None:
     try:
         app()
     except HarnessError as error:
-        console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
-        console.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
-        if error.cure:
-            console.print(f"  {escape(error.cure)}", soft_wrap=True)
+        _tell(error.message, error.cure)
         sys.exit(2)
     except BrokenPipeError:
         # The reader of a pipe has seen enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        cure = "what was finished is kept; mend this and run the same command again"
+        _tell(f"{error.filename}: {error.strerror}", cure)
+        sys.exit(2)
+
+
+def _tell(message: str, cure: str) -> None:
+    console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
+    console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    if cure:
+        console.print(f"  {escape(cure)}", soft_wrap=True)

@@ -7,10 +7,13 @@ bound to loopback, has no dashboard, and ends with this process.
 from __future__ import annotations
 
 import os
+import socket
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.execution.job import Job, Outcome, run_job
+
+_CONNECT_SECONDS = 10.0
 
 # Read by the workers' numeric libraries when they load.
 _WORKER_ENVIRONMENT = {
@@ -36,6 +39,8 @@ class RayBackend:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         # Steps that ask for no device must not see one that belongs to another step.
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
+        if address:
+            _check_answers(address)
         import ray
 
         self._ray = ray
@@ -57,10 +62,7 @@ class RayBackend:
                     **shared,
                 )
         except ConnectionError as error:
-            raise HarnessError(
-                f"no Ray cluster answers at {address}: {error}",
-                cure="start one with `ray start --head`, or leave --address out",
-            ) from error
+            raise _no_cluster(address, str(error)) from error
         self._remote = ray.remote(max_retries=0)(run_job)
         self._running: dict[Any, str] = {}
 
@@ -107,3 +109,22 @@ class RayBackend:
     def close(self) -> None:
         """Stop a local cluster, or leave a joined one."""
         self._ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Find out in seconds what Ray finds out in minutes: that nobody listens at `HOST:PORT`."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> HarnessError:
+    return HarnessError(
+        f"no Ray cluster answers at {address}: {reason}",
+        cure="start one with `ray start --head` (set RAY_AUTH_MODE=token here if it asks for a token), "
+        "or leave --address out",
+    )

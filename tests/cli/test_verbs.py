@@ -38,6 +38,8 @@ def _harness(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["plan", "quickstart", "--profile", "latop"], "Did you mean 'laptop'?"),
         (["evaluate", "bm25", "--tasks", "SciFakt", "--to", "x"], "Did you mean 'SciFact'?"),
         (["run", "quickstart", "--backend", "slurm"], "slurm"),
+        (["run", "quickstart", "--home", "/proc/no", "--backend", "in-process"], "/proc/no"),
+        (["run", "quickstart", "--home", "gone", "--address", "127.0.0.1:1"], "no Ray cluster answers"),
         (["nonsense"], "nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
