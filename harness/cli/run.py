@@ -18,6 +18,9 @@ from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
 from harness.study import Study, find_study, load_study
 
+_INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ended, as shells give it."""
+
 
 def command(
     study: StudyArgument,
@@ -54,14 +57,18 @@ def command(
     loaded = load_study(find_study(study), profile=profile)
     plan = compile_plan(loaded)
     store = ArtifactStore(home or default_home())
-    with RunDisplay(len(plan.steps), home=str(store.home)) as display:
-        summary = run_plan(
-            plan,
-            store,
-            _opener(backend, address, workers),
-            mirrors=tuple(mirror or ()),
-            progress=display,
-        )
+    try:
+        with RunDisplay(len(plan.steps), home=str(store.home)) as display:
+            summary = run_plan(
+                plan,
+                store,
+                _opener(backend, address, workers),
+                mirrors=tuple(mirror or ()),
+                progress=display,
+            )
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
+        raise typer.Exit(_INTERRUPTED) from None
     _finish(loaded, plan, store, summary, reports / loaded.name, as_json=json)
     if summary.failed:
         raise typer.Exit(1)

@@ -68,3 +68,16 @@ def test_finished_steps_are_kept_and_the_table_is_the_same(
     (log,) = (workplace.home / "logs").glob(f"*-{twice}.log")
     assert "going on from step" in log.read_text()
     assert workplace.tables() == finished[0].tables()
+
+
+def test_an_interrupt_says_that_nothing_is_lost(workplace: Workplace) -> None:
+    code = DRIVER.replace("signal.SIGKILL", "signal.SIGINT").format(
+        count=1, arguments=workplace.command("run")
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 130
+    assert "what was finished is kept" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(_states(workplace)["interrupted"]) == 1
