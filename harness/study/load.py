@@ -6,6 +6,7 @@ be wrong before anything runs is refused here, in one message.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,9 +118,10 @@ def _check_bases(document: StudyDocument, source: SourceText) -> None:
             raise source.error((*where, "revision"), "goes with `hub` only")
         if base.wheel and not base.gguf:
             raise source.error((*where, "wheel"), "goes with `gguf` only")
-        local = base.path or (base.gguf if base.wheel is None else None)
-        if local is not None:
-            _check_exists(local, (*where, "path" if base.path else "gguf"), source)
+        if base.path is not None:
+            _check_exists(f"{base.path}/config.json", (*where, "path"), source)
+        elif base.gguf is not None and base.wheel is None:
+            _check_exists(base.gguf, (*where, "gguf"), source)
 
 
 def _check_sources(document: StudyDocument, source: SourceText) -> None:
@@ -133,9 +135,12 @@ def _check_sources(document: StudyDocument, source: SourceText) -> None:
 
 def _check_exists(path: str, where: FieldPath, source: SourceText) -> None:
     full = source.path.parent / path
-    if not full.exists():
+    # Unlike Path.exists, this takes names that no file can have for names of no file.
+    if not os.path.exists(full):  # noqa: PTH110
         raise source.error(
-            where, f"no such file or folder: {full}", cure="paths are relative to the study file"
+            where,
+            f"no such file or folder: {str(full)[:200]}",
+            cure="paths are relative to the study file",
         )
 
 

@@ -78,7 +78,7 @@ def _chain(source: SourceText, profiles: dict[str, Any], name: str) -> list[str]
         following = profiles[name].get(EXTENDS)
         if following is None:
             return chain[::-1]
-        if following not in profiles:
+        if not isinstance(following, str) or following not in profiles:
             raise source.error(
                 (*where, EXTENDS),
                 f"no profile {following!r}; this study has: {', '.join(sorted(profiles))}."

@@ -31,6 +31,7 @@ def write_study(folder: Path, text: str = STUDY, *, name: str = "small.yaml") ->
     for needed in ("tiny", "news"):
         (folder / needed).mkdir(exist_ok=True)
         (folder / needed / "content").write_text(needed)
+    (folder / "tiny" / "config.json").write_text("{}")
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return path
