@@ -67,7 +67,7 @@ def test_any_damage_to_a_study_is_a_study_or_one_of_our_errors(data: st.DataObje
         assert str(path) in message
 
 
-_JUNK = (
+_JUNK: tuple[Any, ...] = (
     None,
     1,
     -1,
