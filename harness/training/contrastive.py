@@ -56,6 +56,8 @@ class ContrastiveObjective:
         )
         negatives = [text for texts in chosen for text in texts]
         is_masked = mask_false_negatives(queries, positives, negatives).to(self._network.device)
+        # Of the candidates that would count as negatives; it differs between mixtures.
+        masked_share = is_masked.sum().item() / max(is_masked.numel() - len(queries), 1)
         ids = self._tokenise(queries, [*positives, *negatives])
         accuracy = 0.0
 
@@ -78,7 +80,10 @@ class ContrastiveObjective:
             seed=("dropout", self._seed, step),
         )
         return StepOutcome(
-            loss=loss, rows=rows, tokens=sum(len(row) for row in ids), metrics={"accuracy": accuracy}
+            loss=loss,
+            rows=rows,
+            tokens=sum(len(row) for row in ids),
+            metrics={"accuracy": accuracy, "masked_share": masked_share},
         )
 
     def _tokenise(self, queries: Sequence[str], documents: Sequence[str]) -> list[list[int]]:

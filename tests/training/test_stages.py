@@ -268,3 +268,13 @@ def test_a_head_that_scales_is_refused(tiny_base: Path, pairs_file: Path, tmp_pa
     (base / "config.json").write_text(json.dumps({**settings, "final_logit_softcapping": 30.0}))
     with pytest.raises(DataError, match="final_logit_softcapping"):
         _train("reconstruction", base, pairs_file, tmp_path)
+
+
+def test_the_share_of_masked_negatives_is_logged(tiny_base: Path, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    positives = ["the same answer", "the same answer", "another", "a third"]
+    write_pairs(path, [Pair(query=f"question {n}", positive=text) for n, text in enumerate(positives)])
+    output = _train("contrastive", tiny_base, path, tmp_path, batch_size=4, num_negatives=0, steps=2)
+    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    # Of the twelve other positives two have the text of the own one.
+    assert [line["masked_share"] for line in lines] == pytest.approx([2 / 12, 2 / 12])
