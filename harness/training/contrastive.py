@@ -20,7 +20,7 @@ from harness.training.batches import BatchSampler, choose_negatives
 from harness.training.gradient_cache import backward_through
 from harness.training.infonce import info_nce, mask_false_negatives
 from harness.training.loop import StepOutcome
-from harness.training.session import TrainingJob, run_session
+from harness.training.stage import TrainingJob, run_stage
 
 
 class ContrastiveObjective:
@@ -132,7 +132,7 @@ def train_contrastive(
         ProbeError: When a check of the model fails.
         HarnessError: When the loss is not finite.
     """
-    run_session(
+    run_stage(
         TrainingJob(
             stage="contrastive",
             base=base,

@@ -21,7 +21,7 @@ from harness.study.recipe import PromptConfig, ReconstructionConfig
 from harness.training.batches import BatchSampler
 from harness.training.decoding import SLOTS, ReconstructionBatch, decode, reconstruction_loss
 from harness.training.loop import StepOutcome
-from harness.training.session import TrainingJob, run_session
+from harness.training.stage import TrainingJob, run_stage
 
 _GRAPH_SLOTS = 3072
 _GAP_EVERY = 10
@@ -151,7 +151,7 @@ def train_reconstruction(
         ProbeError: When a check of the model fails.
         HarnessError: When the loss is not finite.
     """
-    run_session(
+    run_stage(
         TrainingJob(
             stage="reconstruction",
             base=base,

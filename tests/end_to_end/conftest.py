@@ -56,7 +56,7 @@ NUM_STEPS = 2 + 1 + 4 + 6 * 4
 
 
 @dataclass(frozen=True)
-class Workplace:
+class Desk:
     """A folder with a study, a store and reports."""
 
     folder: Path
@@ -107,23 +107,23 @@ def run_harness(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def make_workplace(folder: Path, checkpoint: Path, news: Path) -> Workplace:
+def make_desk(folder: Path, checkpoint: Path, news: Path) -> Desk:
     folder.mkdir(parents=True, exist_ok=True)
-    workplace = Workplace(folder)
-    workplace.study.write_text(STUDY.format(checkpoint=checkpoint, news=news), encoding="utf-8")
-    return workplace
+    desk = Desk(folder)
+    desk.study.write_text(STUDY.format(checkpoint=checkpoint, news=news), encoding="utf-8")
+    return desk
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, tiny_checkpoint: Path, tiny_news: Path) -> Workplace:
+def desk(tmp_path: Path, tiny_checkpoint: Path, tiny_news: Path) -> Desk:
     """A fresh folder with the study in it."""
-    return make_workplace(tmp_path, tiny_checkpoint, tiny_news)
+    return make_desk(tmp_path, tiny_checkpoint, tiny_news)
 
 
 @pytest.fixture(scope="session")
 def finished(
     tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path, tiny_news: Path
-) -> tuple[Workplace, dict[str, Any]]:
+) -> tuple[Desk, dict[str, Any]]:
     """The study, run once without disturbance, and what `run --json` said. Not to be changed."""
-    workplace = make_workplace(tmp_path_factory.mktemp("finished"), tiny_checkpoint, tiny_news)
-    return workplace, workplace.run_json()
+    desk = make_desk(tmp_path_factory.mktemp("finished"), tiny_checkpoint, tiny_news)
+    return desk, desk.run_json()

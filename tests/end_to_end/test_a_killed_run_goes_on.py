@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.end_to_end.conftest import NUM_STEPS, Workplace
+from tests.end_to_end.conftest import NUM_STEPS, Desk
 
 # A driver that dies by SIGKILL right after its n-th checkpoint: always inside a training step.
 DRIVER = """
@@ -31,48 +31,48 @@ main()
 """
 
 
-def _run_until_killed(workplace: Workplace, *, checkpoints: int) -> None:
-    code = DRIVER.format(count=checkpoints, arguments=workplace.command("run"))
+def _run_until_killed(desk: Desk, *, checkpoints: int) -> None:
+    code = DRIVER.format(count=checkpoints, arguments=desk.command("run"))
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
 
-def _states(workplace: Workplace) -> dict[str, list[str]]:
+def _states(desk: Desk) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for step in json.loads(workplace.harness("status", "--json").stdout)["steps"]:
+    for step in json.loads(desk.harness("status", "--json").stdout)["steps"]:
         found.setdefault(step["state"], []).append(step["step"])
     return found
 
 
-def _starts(workplace: Workplace) -> Counter[str]:
-    lines = (workplace.home / "journal.jsonl").read_text().splitlines()
+def _starts(desk: Desk) -> Counter[str]:
+    lines = (desk.home / "journal.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
     return Counter(event["step"] for event in events if event["kind"] == "started")
 
 
 @pytest.mark.parametrize("checkpoints", [1, 4], ids=["in stage I", "in stage II"])
 def test_finished_steps_are_kept_and_the_table_is_the_same(
-    checkpoints: int, workplace: Workplace, finished: tuple[Workplace, dict[str, Any]]
+    checkpoints: int, desk: Desk, finished: tuple[Desk, dict[str, Any]]
 ) -> None:
-    _run_until_killed(workplace, checkpoints=checkpoints)
-    states = _states(workplace)
+    _run_until_killed(desk, checkpoints=checkpoints)
+    states = _states(desk)
     assert len(states["interrupted"]) == 1
     num_done = len(states["done"])
     assert num_done >= 2
 
-    said = workplace.run_json()
+    said = desk.run_json()
     assert said["steps"] == {"run": NUM_STEPS - num_done, "reused": num_done, "failed": 0, "skipped": 0}
-    starts = _starts(workplace)
+    starts = _starts(desk)
     assert sorted(starts.values()) == [1] * (NUM_STEPS - 1) + [2]
     (twice,) = [name for name, count in starts.items() if count == 2]
-    (log,) = (workplace.home / "logs").glob(f"*-{twice}.log")
+    (log,) = (desk.home / "logs").glob(f"*-{twice}.log")
     assert "going on from step" in log.read_text()
-    assert workplace.tables() == finished[0].tables()
+    assert desk.tables() == finished[0].tables()
 
 
-def test_an_interrupt_says_that_nothing_is_lost(workplace: Workplace) -> None:
+def test_an_interrupt_says_that_nothing_is_lost(desk: Desk) -> None:
     code = DRIVER.replace("signal.SIGKILL", "signal.SIGINT").format(
-        count=1, arguments=workplace.command("run")
+        count=1, arguments=desk.command("run")
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
@@ -80,4 +80,4 @@ def test_an_interrupt_says_that_nothing_is_lost(workplace: Workplace) -> None:
     assert done.returncode == 130
     assert "what was finished is kept" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(_states(workplace)["interrupted"]) == 1
+    assert len(_states(desk)["interrupted"]) == 1

@@ -9,32 +9,32 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.conftest import NUM_STEPS, Workplace, run_harness
+from tests.end_to_end.conftest import NUM_STEPS, Desk, run_harness
 
-Finished = tuple[Workplace, dict[str, Any]]
+Finished = tuple[Desk, dict[str, Any]]
 
 
-def _records(workplace: Workplace) -> list[dict[str, Any]]:
-    path = workplace.home / "studies" / "tiny-study" / "records.jsonl"
+def _records(desk: Desk) -> list[dict[str, Any]]:
+    path = desk.home / "studies" / "tiny-study" / "records.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def test_every_step_ran_and_every_file_is_there(finished: Finished) -> None:
-    workplace, said = finished
+    desk, said = finished
     assert said["steps"] == {"run": NUM_STEPS, "reused": 0, "failed": 0, "skipped": 0}
-    assert set(workplace.tables()) == {"index.html", "table.csv", "table.json", "table.md", "table.tex"}
+    assert set(desk.tables()) == {"index.html", "table.csv", "table.json", "table.md", "table.tex"}
 
 
 def test_the_same_command_again_runs_nothing(finished: Finished) -> None:
-    workplace, _ = finished
-    before = workplace.tables()
-    assert workplace.run_json()["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 0, "skipped": 0}
-    assert workplace.tables() == before
+    desk, _ = finished
+    before = desk.tables()
+    assert desk.run_json()["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 0, "skipped": 0}
+    assert desk.tables() == before
 
 
 def test_the_table_has_a_row_for_each_variant_and_reference(finished: Finished) -> None:
-    workplace, _ = finished
-    rows = list(csv.DictReader((workplace.report / "table.csv").read_text().splitlines()))
+    desk, _ = finished
+    rows = list(csv.DictReader((desk.report / "table.csv").read_text().splitlines()))
     text = [" ".join(row.values()) for row in rows]
     assert len(rows) == 4
     for label in ("reconstruction=off", "reconstruction=on", "untrained", "BM25"):
@@ -68,8 +68,8 @@ def test_stage_one_is_trained_once_for_both_seeds(finished: Finished) -> None:
 def test_results_are_where_mteb_looks_for_them(finished: Finished) -> None:
     import mteb
 
-    workplace, _ = finished
-    store = workplace.home / "artifacts" / "evaluate"
+    desk, _ = finished
+    store = desk.home / "artifacts" / "evaluate"
     (folder,) = [
         path.parents[4]
         for path in store.rglob("BBCHeadlineRetrieval.json")
@@ -79,8 +79,8 @@ def test_results_are_where_mteb_looks_for_them(finished: Finished) -> None:
     loaded = mteb.TaskResult.from_disk(files[0])
     assert loaded.task_name == "BBCHeadlineRetrieval"
     revision = files[0].parent.name
-    assert (workplace.home / "artifacts" / "contrast" / revision).is_dir() or (
-        workplace.home / "artifacts" / "base" / revision
+    assert (desk.home / "artifacts" / "contrast" / revision).is_dir() or (
+        desk.home / "artifacts" / "base" / revision
     ).is_dir()
 
 
@@ -103,8 +103,8 @@ def test_a_trained_variant_loads_as_a_sentence_transformer_with_the_same_embeddi
 
 
 def test_status_and_plan_say_that_all_is_done(finished: Finished) -> None:
-    workplace, _ = finished
-    status = json.loads(workplace.harness("status", "--json").stdout)
+    desk, _ = finished
+    status = json.loads(desk.harness("status", "--json").stdout)
     assert status["counts"] == {
         "done": NUM_STEPS,
         "running": 0,
@@ -112,21 +112,21 @@ def test_status_and_plan_say_that_all_is_done(finished: Finished) -> None:
         "interrupted": 0,
         "waiting": 0,
     }
-    plan = json.loads(workplace.harness("plan", "--json").stdout)
+    plan = json.loads(desk.harness("plan", "--json").stdout)
     assert plan["counts"] == {"run": 0, "reuse": NUM_STEPS, "wait": 0}
 
 
-def test_tables_come_from_two_files_alone(finished: Finished, workplace: Workplace) -> None:
+def test_tables_come_from_two_files_alone(finished: Finished, desk: Desk) -> None:
     source = finished[0].home / "studies" / "tiny-study"
-    target = workplace.folder / "copy"
+    target = desk.folder / "copy"
     shutil.copytree(source, target)
     done = run_harness("tables", str(target), "--format", "csv")
     assert done.returncode == 0, done.stderr
     assert done.stdout.encode() == finished[0].tables()["table.csv"]
 
 
-def test_ray_gives_the_same_bytes(finished: Finished, workplace: Workplace) -> None:
-    done = workplace.harness("run", "--json", "--backend", "ray", "--workers", "2")
+def test_ray_gives_the_same_bytes(finished: Finished, desk: Desk) -> None:
+    done = desk.harness("run", "--json", "--backend", "ray", "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["steps"]["run"] == NUM_STEPS
-    assert workplace.tables() == finished[0].tables()
+    assert desk.tables() == finished[0].tables()

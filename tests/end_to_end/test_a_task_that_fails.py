@@ -8,50 +8,50 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.conftest import NUM_STEPS, Workplace
+from tests.end_to_end.conftest import NUM_STEPS, Desk
 
 
-def _with_suite(workplace: Workplace, finished: Workplace, suite: str) -> None:
+def _with_suite(desk: Desk, finished: Desk, suite: str) -> None:
     """Add a suite to the study, and give it the finished study's store to start from."""
-    text = workplace.study.read_text(encoding="utf-8")
-    workplace.study.write_text(text + suite, encoding="utf-8")
-    shutil.copytree(finished.home, workplace.home)
+    text = desk.study.read_text(encoding="utf-8")
+    desk.study.write_text(text + suite, encoding="utf-8")
+    shutil.copytree(finished.home, desk.home)
 
 
 def test_missing_data_is_named_and_nothing_else_is_lost(
-    workplace: Workplace, finished: tuple[Workplace, dict[str, Any]], tmp_path: Path
+    desk: Desk, finished: tuple[Desk, dict[str, Any]], tmp_path: Path
 ) -> None:
-    _with_suite(workplace, finished[0], "  stock: {tasks: [SciFact]}\n")
+    _with_suite(desk, finished[0], "  stock: {tasks: [SciFact]}\n")
     mirror = tmp_path / "mirror"
     (mirror / "mteb" / "other").mkdir(parents=True)
     (mirror / "mteb" / "other" / "README.md").write_text("other")
 
-    done = workplace.harness("run", "--json", "--mirror", str(mirror))
+    done = desk.harness("run", "--json", "--mirror", str(mirror))
     assert done.returncode == 1, done.stderr
     said = json.loads(done.stdout)
     assert said["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 6, "skipped": 0}
     assert all("mteb/scifact" in failure["message"] for failure in said["failures"])
     assert all(Path(failure["log"]).is_file() for failure in said["failures"])
 
-    rows = list(csv.DictReader((workplace.report / "table.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((desk.report / "table.csv").read_text().splitlines()))
     assert len(rows) == 4
-    table = json.loads((workplace.report / "table.json").read_text())
+    table = json.loads((desk.report / "table.json").read_text())
     text = json.dumps(table)
     assert "mteb/scifact" in text
-    assert f"harness run {workplace.study}" in text
+    assert f"harness run {desk.study}" in text
 
-    status = json.loads(workplace.harness("status", "--json").stdout)
+    status = json.loads(desk.harness("status", "--json").stdout)
     assert status["counts"]["failed"] == 6
     assert status["counts"]["done"] == NUM_STEPS
 
 
 def test_an_edited_study_runs_only_what_is_new(
-    workplace: Workplace, finished: tuple[Workplace, dict[str, Any]]
+    desk: Desk, finished: tuple[Desk, dict[str, Any]]
 ) -> None:
-    _with_suite(workplace, finished[0], "")
-    text = workplace.study.read_text(encoding="utf-8")
-    workplace.study.write_text(text.replace("steps: 12", "steps: 13"), encoding="utf-8")
-    plan = json.loads(workplace.harness("plan", "--json").stdout)
+    _with_suite(desk, finished[0], "")
+    text = desk.study.read_text(encoding="utf-8")
+    desk.study.write_text(text.replace("steps: 12", "steps: 13"), encoding="utf-8")
+    plan = json.loads(desk.harness("plan", "--json").stdout)
     running = {step["stage"] for step in plan["steps"] if step["state"] == "run"}
     assert running == {"contrast", "evaluate"}
     # The untrained base and lexical search keep their four tasks each.

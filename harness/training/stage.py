@@ -58,7 +58,7 @@ class TrainingJob:
         )
 
 
-def run_session(
+def run_stage(
     job: TrainingJob,
     make_objective: Callable[[Network, Sequence[Pair]], Objective],
     *,
