@@ -6,6 +6,7 @@ bound to loopback, has no dashboard, and ends with this process.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from typing import Any
@@ -41,6 +42,10 @@ class RayBackend:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
         if address:
             _check_answers(address)
+        else:
+            # Despite its name this is what decides, when Ray is imported, whether a local cluster takes
+            # the machine's public address and listens on all of them, or loopback and nothing else.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         import ray
 
         self._ray = ray
@@ -57,12 +62,17 @@ class RayBackend:
                     address="local",
                     num_cpus=num_cpus,
                     include_dashboard=False,
-                    _node_ip_address="127.0.0.1",
                     object_store_memory=128 * 1024 * 1024,
                     **shared,
                 )
         except ConnectionError as error:
             raise _no_cluster(address, str(error)) from error
+        if not address and not ipaddress.ip_address(ray.util.get_node_ip_address()).is_loopback:
+            ray.shutdown()
+            raise HarnessError(
+                "the local Ray cluster would listen on more than loopback",
+                cure="Ray was imported before this run was started; start it in a process of its own",
+            )
         self._remote = ray.remote(max_retries=0)(run_job)
         self._running: dict[Any, str] = {}
 

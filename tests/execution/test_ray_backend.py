@@ -1,0 +1,56 @@
+"""A local Ray cluster is for this machine alone, and says at once what it cannot do."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import subprocess
+import sys
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.execution.ray_backend import RayBackend
+
+# In a process of its own: Ray decides on its addresses when it is imported.
+LOCAL_CLUSTER = """
+import json, psutil
+from harness.errors import HarnessError
+from harness.execution.job import Job
+from harness.execution.ray_backend import RayBackend
+from harness.plan.graph import make_step
+from harness.study.document import Resources
+backend = RayBackend(num_cpus=1)
+listening = [
+    (process.name(), connection.laddr.ip)
+    for process in psutil.Process().children(recursive=True)
+    for connection in process.net_connections(kind="tcp")
+    if connection.status == psutil.CONN_LISTEN
+]
+step = make_step("download", {"name": "x"}, label="x", resources=Resources(gpus=64))
+try:
+    backend.submit(Job(step=step, study="s", home="unused", inputs={}))
+    refused = ""
+except HarnessError as error:
+    refused = str(error)
+backend.close()
+print(json.dumps({"listening": listening, "refused": refused}))
+"""
+
+
+def test_a_local_cluster_listens_on_loopback_and_refuses_what_it_can_never_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL_CLUSTER], capture_output=True, text=True, check=True
+    )
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert any(name.startswith("gcs_server") for name, _ in said["listening"])
+    for name, address in said["listening"]:
+        plain = ipaddress.ip_address(address.removeprefix("::ffff:"))
+        assert plain.is_loopback, f"{name} listens on {address}"
+    assert "download asks for 64 GPU, the cluster has 0" in said["refused"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_told_before_ray_waits_for_it(address: str) -> None:
+    with pytest.raises(HarnessError, match="no Ray cluster answers at"):
+        RayBackend(address=address)
