@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.records.schema import Record
+from harness.records.summary import StudySummary
+from tests.tables.fake_study import make_records, make_summary
+
 # Set before numeric libraries load: spinning threads slow down a machine whose cores are in use.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -82,3 +86,15 @@ def tiny_news(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("news")
     make_news(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def summary() -> StudySummary:
+    """The made-up study that tables and reports are tested on."""
+    return make_summary()
+
+
+@pytest.fixture(scope="session")
+def records() -> list[Record]:
+    """Its records."""
+    return make_records()

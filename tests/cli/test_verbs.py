@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,8 @@ import pytest
 from harness.cli.progress import RunDisplay
 from harness.plan.graph import make_step
 from harness.study.document import Resources
-from tests.conftest import REPOSITORY
+from tests.command import run_harness
 from tests.study.builders import edited, write_study
-
-
-def _harness(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -45,7 +33,7 @@ def _harness(*arguments: str) -> subprocess.CompletedProcess[str]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_wrong_use_ends_with_a_message(arguments: list[str], said: str) -> None:
-    done = _harness(*arguments)
+    done = run_harness(*arguments)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -54,7 +42,7 @@ def test_wrong_use_ends_with_a_message(arguments: list[str], said: str) -> None:
 
 def test_a_wrong_study_is_told_with_its_line(tmp_path: Path) -> None:
     path = write_study(tmp_path, edited("steps: 4", "stepz: 4"))
-    done = _harness("plan", str(path))
+    done = run_harness("plan", str(path))
     assert done.returncode == 2
     assert f"{path}:11: recipe.contrastive.stepz: unknown field" in done.stderr
 
@@ -62,8 +50,8 @@ def test_a_wrong_study_is_told_with_its_line(tmp_path: Path) -> None:
 def test_plan_says_the_same_as_text_and_as_json(tmp_path: Path) -> None:
     path = write_study(tmp_path)
     home = ["--home", str(tmp_path / "store")]
-    plan = json.loads(_harness("plan", str(path), "--json", *home).stdout)
-    text = _harness("plan", str(path), *home).stdout
+    plan = json.loads(run_harness("plan", str(path), "--json", *home).stdout)
+    text = run_harness("plan", str(path), *home).stdout
     assert plan["counts"] == {"run": 11, "reuse": 0, "wait": 0}
     assert all(step["step"] in text for step in plan["steps"])
     assert all(step["reason"] for step in plan["steps"])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.command import run_harness
 
 STUDY = """\
 name: tiny-study
@@ -94,17 +93,6 @@ class Desk:
     def tables(self) -> dict[str, bytes]:
         """Return the report's files by name."""
         return {path.name: path.read_bytes() for path in sorted(self.report.iterdir())}
-
-
-def run_harness(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *arguments],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def make_desk(folder: Path, checkpoint: Path, news: Path) -> Desk:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.conftest import NUM_STEPS, Desk, run_harness
+from tests.command import run_harness
+from tests.end_to_end.conftest import NUM_STEPS, Desk
 
 Finished = tuple[Desk, dict[str, Any]]
 

@@ -7,17 +7,6 @@ import pytest
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.report.content import Report, build_report
-from tests.tables.fake_study import make_records, make_summary
-
-
-@pytest.fixture(scope="session")
-def summary() -> StudySummary:
-    return make_summary()
-
-
-@pytest.fixture(scope="session")
-def records() -> list[Record]:
-    return make_records()
 
 
 @pytest.fixture(scope="session")

@@ -8,17 +8,6 @@ from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.tables.build import build_table
 from harness.tables.table import Table
-from tests.tables.fake_study import make_records, make_summary
-
-
-@pytest.fixture(scope="session")
-def summary() -> StudySummary:
-    return make_summary()
-
-
-@pytest.fixture(scope="session")
-def records() -> list[Record]:
-    return make_records()
 
 
 @pytest.fixture(scope="session")
