@@ -29,6 +29,8 @@ class AnchorTokenizer:
         self.tokenizer = tokenizer
         self.anchor_id: int = tokenizer.eos_token_id
         """Id of the anchor token."""
+        self.padding_id: int = tokenizer.pad_token_id
+        """Id of the padding token; the anchor's where the base has none."""
         self.num_leading: int = _leading_specials(tokenizer.backend_tokenizer)
         """Special tokens (a beginning-of-text token) that the tokenizer puts before every text."""
 

@@ -20,6 +20,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.utils import logging
 
 from harness.errors import DataError, HarnessError
+from harness.models import attention
 from harness.models.anchor import AnchorTokenizer
 from harness.models.folder import Manifest, read_manifest
 from harness.study.recipe import ModelConfig, PromptConfig
@@ -110,12 +111,18 @@ def from_files(loader: Any, folder: Path, *, dtype: torch.dtype, **arguments: An
     Raises:
         DataError: When a weight of the network is not in the file, or the files cannot be read.
     """
+    attention.register()
     if "gguf_file" not in arguments:
         arguments["use_safetensors"] = True
     try:
         with quiet():
             model, info = loader.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, output_loading_info=True, **arguments
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                output_loading_info=True,
+                attn_implementation=attention.NAME,
+                **arguments,
             )
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: cannot load the model ({error})") from error

@@ -31,7 +31,7 @@ PROBE_TEXTS = (
         "the log about wind and weather, as his father had done before him for thirty years."
     ),
 )
-_PROBE_SLOTS = 512
+_PROBE_TOKENS = 512
 _TOLERANCE = {torch.float64: 1e-8, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
@@ -52,7 +52,7 @@ def run_probes(network: Network) -> None:
 def probe_embeddings(network: Network) -> np.ndarray:
     """Return the unit vectors of the probe texts [texts, dimension] in float32."""
     rows = network.tokenizer.tokenise(PROBE_TEXTS, network.config.max_length)
-    vectors = embed_batches(network.decoder, rows, network.config.pooling, slots=_PROBE_SLOTS)
+    vectors = embed_batches(network.decoder, rows, network.config.pooling, tokens=_PROBE_TOKENS)
     return nn.functional.normalize(vectors.float(), dim=-1).cpu().numpy()
 
 
@@ -97,11 +97,11 @@ def probe_padding(network: Network) -> None:
     rows = network.tokenizer.tokenise(PROBE_TEXTS, network.config.max_length)
     shortest, longest = min(rows, key=len), max(rows, key=len)
     pooling = network.config.pooling
-    alone = embed_batches(network.decoder, [shortest], pooling, slots=_PROBE_SLOTS)[0]
+    alone = embed_batches(network.decoder, [shortest], pooling, tokens=_PROBE_TOKENS)[0]
     slots = 2 * len(longest)
     ways = {
         "in a batch padded on the right": embed_batches(
-            network.decoder, [shortest, longest], pooling, slots=slots
+            network.decoder, [shortest, longest], pooling, tokens=slots
         )[0],
         "in a batch padded on the right with a mask": _masked(
             network, shortest, len(longest), side="right"

@@ -8,24 +8,30 @@ as the one that was trained, and other ones than its base.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from peft import PeftModel
+from torch import nn
 
-from harness.data.pairs import Pair, read_pairs
+from harness.data.pairs import read_pairs
 from harness.errors import ProbeError
 from harness.identity import file_sha256, fingerprint
+from harness.models.dropout import use_text_dropout
 from harness.models.folder import weights_id
 from harness.models.lora import add_lora, lora_parameters, save_lora
 from harness.models.network import Network, load_network
 from harness.models.probes import compare, probe_embeddings, probe_stored, run_probes
 from harness.models.saving import save_network
+from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig
+from harness.training.batches import Sampling
 from harness.training.checkpoints import CheckpointFolder
-from harness.training.loop import METRICS, LoopSettings, Objective, run_loop
+from harness.training.curves import METRICS, Curves
+from harness.training.loop import LoopSettings, Objective, run_loop
+from harness.training.memory import plan_micro_batch
 
 _MERGE_TOLERANCE = 1e-5
 
@@ -34,25 +40,39 @@ _MERGE_TOLERANCE = 1e-5
 class TrainingJob:
     """One run of one stage: everything that decides its weights, and where they go."""
 
-    stage: str
     base: Path
+    """Model folder to start from; for reconstruction it must hold the vocabulary head."""
     pairs: Path
+    """JSON lines of training pairs, with hard negatives where the settings ask for some."""
     config: ReconstructionConfig | ContrastiveConfig
     prompts: PromptConfig
+    """Put before the texts."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How the pair set's datasets are mixed."""
     seed: int
+    """Decides order, choice of negatives, dropout and initial adapters."""
     output: Path
+    """Folder to write."""
     scratch: Path
-    checkpoint_every: int
+    """Folder for checkpoints; an interrupted run goes on from the newest."""
+    checkpoint_every: int = 5
+    """Steps between two checkpoints."""
+
+    @property
+    def with_head(self) -> bool:
+        """Whether the stage needs the vocabulary head."""
+        return isinstance(self.config, ReconstructionConfig)
 
     def identity(self) -> str:
         """Return the fingerprint by which a checkpoint is known to belong to this run."""
         return fingerprint(
             {
-                "stage": self.stage,
+                "stage": type(self.config).__name__,
                 "base": weights_id(self.base),
                 "pairs": file_sha256(self.pairs),
                 "config": self.config,
                 "prompts": self.prompts,
+                "sampling": self.sampling,
                 "seed": self.seed,
             }
         )
@@ -60,10 +80,9 @@ class TrainingJob:
 
 def run_stage(
     job: TrainingJob,
-    make_objective: Callable[[Network, Sequence[Pair]], Objective],
+    make_objective: Callable[..., Objective],
     *,
-    with_head: bool,
-    threads: int,
+    resources: Resources,
     device: str,
     report: Callable[[str], None],
 ) -> None:
@@ -71,9 +90,8 @@ def run_stage(
 
     Args:
         job: What to run.
-        make_objective: Makes the stage's loss over the pairs.
-        with_head: Whether the stage needs the vocabulary head.
-        threads: Threads of torch in this process.
+        make_objective: Makes the stage's loss of job, network, pairs and sub-batch.
+        resources: Threads and memory.
         device: `auto`, `cpu`, `cuda` or a device of torch's.
         report: Takes a line for people now and then.
 
@@ -82,28 +100,49 @@ def run_stage(
         ProbeError: When a check of the model fails.
         HarnessError: When the loss is not finite.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(resources.cpus)
     examples = read_pairs(job.pairs)
-    network = load_network(job.base, device=device, with_head=with_head)
+    network = load_network(job.base, device=device, with_head=job.with_head)
     run_probes(network)
     network = replace(network, prompts=job.prompts)
     adapted = None
     if job.config.tuning.method == "lora":
         network.whole.requires_grad_(requires_grad=False)
         adapted = add_lora(network.decoder, job.config.tuning, seed=job.seed)
-    metrics = job.scratch / METRICS
-    with torch.random.fork_rng():
-        run_loop(
-            make_objective(network, examples),
-            model=network.whole,
-            adapters=lora_parameters(network.decoder),
-            settings=LoopSettings.of(job.config, checkpoint_every=job.checkpoint_every),
-            checkpoints=CheckpointFolder(job.scratch / "checkpoints", identity=job.identity()),
-            metrics=metrics,
-            report=report,
-        )
+    use_text_dropout(network.whole)
+    network.whole.train()
+    micro_batch = plan_micro_batch(
+        network.decoder, tokens=resources.micro_batch, memory_gib=resources.memory_gib
+    )
+    report(f"sub-batches of {micro_batch.tokens} tokens; whole batches up to {micro_batch.graph_tokens}")
+    objective = make_objective(job, network, examples, micro_batch)
+    curves = Curves(job.scratch / METRICS)
+    run_loop(
+        objective,
+        parameters=_trained(network, objective),
+        adapters=lora_parameters(network.decoder),
+        settings=LoopSettings.of(job.config, checkpoint_every=job.checkpoint_every),
+        checkpoints=CheckpointFolder(job.scratch / "checkpoints", identity=job.identity()),
+        curves=curves,
+        micro_batch=micro_batch,
+        report=report,
+    )
+    curves.close()
+    network.whole.eval()
     _write(job, network, adapted, report=report)
-    shutil.copyfile(metrics, job.output / METRICS)
+    shutil.copyfile(job.scratch / METRICS, job.output / METRICS)
+
+
+def _trained(network: Network, objective: Objective) -> dict[str, nn.Parameter]:
+    """Return what is trained, by name: the network's own and what the objective brings along."""
+    modules = {"": network.whole, "projection.": getattr(objective, "projection", None)}
+    return {
+        f"{prefix}{name}": value
+        for prefix, module in modules.items()
+        if module is not None
+        for name, value in module.named_parameters()
+        if value.requires_grad
+    }
 
 
 def _write(

@@ -21,40 +21,38 @@ from harness.errors import DataError, ProbeError
 from harness.identity import file_sha256, tree_sha256
 from harness.models.embedder import Embedder
 from harness.models.network import load_network
+from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig, TuningConfig
-from harness.training.contrastive import train_contrastive
-from harness.training.reconstruction import train_reconstruction
+from harness.training.stage import TrainingJob
+from harness.training.train import train
 
 _PROMPTS = PromptConfig(query="query: ", document="")
 _LORA = TuningConfig(method="lora", rank=4, alpha=8, dropout=0.2)
-_STAGES: dict[str, tuple[Callable[..., None], Any]] = {
-    "reconstruction": (
-        train_reconstruction,
-        ReconstructionConfig(
-            steps=7,
-            global_batch=4,
-            learning_rate=1e-2,
-            warmup_steps=2,
-            query_length=12,
-            document_length=20,
-            tuning=_LORA,
-        ),
+_STAGES: dict[str, Any] = {
+    "reconstruction": ReconstructionConfig(
+        steps=7,
+        global_batch=4,
+        learning_rate=1e-2,
+        warmup_steps=2,
+        query_length=12,
+        document_length=20,
+        tuning=_LORA,
     ),
-    "contrastive": (
-        train_contrastive,
-        ContrastiveConfig(
-            steps=7,
-            global_batch=4,
-            num_negatives=1,
-            temperature=0.1,
-            learning_rate=1e-2,
-            warmup_steps=2,
-            query_length=12,
-            document_length=20,
-            tuning=_LORA,
-        ),
+    "contrastive": ContrastiveConfig(
+        steps=7,
+        global_batch=4,
+        num_negatives=1,
+        temperature=0.1,
+        learning_rate=1e-2,
+        warmup_steps=2,
+        query_length=12,
+        document_length=20,
+        tuning=_LORA,
     ),
 }
+
+
+_ONE_THREAD = Resources(cpus=1)
 
 
 class _Killed(BaseException):
@@ -69,22 +67,20 @@ def _train(
     *,
     report: Callable[[str], None] = lambda line: None,
     seed: int = 1,
+    resources: Resources = _ONE_THREAD,
     **changes: Any,
 ) -> Path:
-    run, config = _STAGES[stage]
-    run(
+    job = TrainingJob(
         base=base,
         pairs=pairs,
-        config=replace(config, **changes),
+        config=replace(_STAGES[stage], **changes),
         prompts=_PROMPTS,
         seed=seed,
         output=folder / "output",
         scratch=folder / "scratch",
-        threads=1,
-        device="cpu",
         checkpoint_every=2,
-        report=report,
     )
+    train(job, resources, device="cpu", report=report)
     return folder / "output"
 
 
