@@ -20,6 +20,8 @@ from benchmarks.measure import Row, compare_rates, report
 from harness.data.bbc import drop_copies, read_articles
 from harness.data.pairs import Pair
 from harness.models.bases import prepare_base
+from harness.models.dropout import use_text_dropout
+from harness.models.fused_lora import fuse_lora
 from harness.models.lora import add_lora
 from harness.models.network import Network, load_network
 from harness.study.recipe import ContrastiveConfig, ModelConfig, PromptConfig, TuningConfig
@@ -105,6 +107,8 @@ def both_networks(folder: Path, tuning: TuningConfig) -> tuple[Network, Any]:
 
     network = load_network(folder, device="cpu")
     add_lora(network.decoder, tuning, seed=0)
+    use_text_dropout(network.decoder)
+    fuse_lora(network.decoder)
     peer = SentenceTransformer(str(folder), device="cpu")
     peer.max_seq_length = LENGTH
     add_lora(peer[0].auto_model, tuning, seed=0)

@@ -34,16 +34,27 @@ class TextDropout(nn.Module):
         self.layer = layer
         self._columns: dict[tuple[int, torch.device], torch.Tensor] = {}
 
+    @property
+    def gain(self) -> float:
+        """What kept elements are multiplied by, so that the mean stays."""
+        return _LEVELS / (_LEVELS - round(self.p * _LEVELS))
+
+    def kept(self, values: torch.Tensor) -> torch.Tensor | None:
+        """Return which elements of `values` are kept [tokens, width]; None where none is dropped.
+
+        It is None, too, outside of packed runs, which know of no texts.
+        """
+        layout = current_layout()
+        if not self.training or self.p == 0 or layout is None or layout.dropout_keys is None:
+            return None
+        return keep_mask(layout.dropout_keys, self._column_keys(values), self.p, values.shape[-1])
+
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Return `values` [..., tokens, width] with elements dropped and the others scaled up."""
-        layout = current_layout()
-        if not self.training or self.p == 0:
-            return values
-        if layout is None or layout.dropout_keys is None:
-            return functional.dropout(values, self.p, training=True)
-        kept = keep_mask(layout.dropout_keys, self._column_keys(values), self.p, values.shape[-1])
-        dropped = round(self.p * _LEVELS)
-        return _Dropout.apply(values, kept, _LEVELS / (_LEVELS - dropped))
+        kept = self.kept(values)
+        if kept is None:
+            return functional.dropout(values, self.p, training=self.training)
+        return _Dropout.apply(values, kept, self.gain)
 
     def _column_keys(self, values: torch.Tensor) -> torch.Tensor:
         width, device = values.shape[-1], values.device
@@ -65,13 +76,11 @@ def keep_mask(tokens: torch.Tensor, columns: torch.Tensor, p: float, width: int)
         p: Probability that an element is dropped.
         width: Number of columns.
     """
-    mixed = tokens[:, None] ^ columns[None, :]
-    # The finaliser of a 32-bit multiplicative hash; products wrap around.
+    # Two rounds of multiply and shift, of odd numbers, with products that wrap around.
+    mixed = (tokens | 1)[:, None] * (columns | 1)[None, :]
     mixed ^= (mixed >> 15) & 0x1FFFF
     mixed *= 0x7FEB352D
     mixed ^= (mixed >> 16) & 0xFFFF
-    mixed *= -2073319829
-    mixed ^= (mixed >> 15) & 0x1FFFF
     return (mixed.view(torch.int16) >= round(p * _LEVELS) - _LEVELS // 2)[:, :width]
 
 
@@ -82,12 +91,12 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx: Any, values: torch.Tensor, kept: torch.Tensor, scale: float) -> torch.Tensor:
         ctx.save_for_backward(kept)
         ctx.scale = scale
-        return (values * kept).mul_(scale)
+        return torch.where(kept, values, values.new_zeros(())).mul_(scale)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (kept,) = ctx.saved_tensors
-        return (grads[0] * kept).mul_(ctx.scale), None, None
+        return torch.where(kept, grads[0], grads[0].new_zeros(())).mul_(ctx.scale), None, None
 
 
 def use_text_dropout(model: nn.Module) -> None:

@@ -21,6 +21,7 @@ from harness.errors import ProbeError
 from harness.identity import file_sha256, fingerprint
 from harness.models.dropout import use_text_dropout
 from harness.models.folder import weights_id
+from harness.models.fused_lora import fuse_lora
 from harness.models.lora import add_lora, lora_parameters, save_lora
 from harness.models.network import Network, load_network
 from harness.models.probes import compare, probe_embeddings, probe_stored, run_probes
@@ -110,6 +111,7 @@ def run_stage(
         network.whole.requires_grad_(requires_grad=False)
         adapted = add_lora(network.decoder, job.config.tuning, seed=job.seed)
     use_text_dropout(network.whole)
+    fuse_lora(network.whole)
     network.whole.train()
     micro_batch = plan_micro_batch(
         network.decoder, tokens=resources.micro_batch, memory_gib=resources.memory_gib
