@@ -2,7 +2,10 @@
 
 Owns their files. The rule: a checkpoint is written aside and renamed into place, carries a SHA-256 of
 its tensors and the identity of its run, and is believed only if both are right; else the one before is
-taken. No random state is kept: every draw of a step depends on the seed and the step's number.
+taken. It holds whole tensors however many ranks share them, so any number of ranks can go on from it.
+No random state is kept: every draw of a step depends on the seed and the step's number. The newest two
+are kept for going on, and all go with the step's scratch folder; there is no "best" one, since a stage
+has no measure of its own but its training loss, and the last step is what a stage leaves.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from harness.identity import file_sha256
+from harness.training.ranks import ONE_RANK, Ranks
 
 _KEPT = 2
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -30,25 +35,38 @@ class CheckpointFolder:
     Args:
         folder: Where they lie; made where needed.
         identity: What the run is; a checkpoint of another run is not taken.
+        ranks: The processes that train together; all call each method, the first one writes and decides.
     """
 
-    def __init__(self, folder: Path, *, identity: str) -> None:
+    def __init__(self, folder: Path, *, identity: str, ranks: Ranks = ONE_RANK) -> None:
         self._folder = folder
         self._identity = identity
+        self._ranks = ranks
 
     def save(
-        self, parameters: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer, *, next_step: int
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer | None,
+        *,
+        next_step: int,
     ) -> None:
-        """Write weights and optimiser state as they are before `next_step`."""
+        """Write weights and, where given, optimiser state as they are before `next_step`."""
         tensors: dict[str, torch.Tensor] = {}
         for name, parameter in parameters.items():
-            tensors[f"weight/{name}"] = parameter.detach()
-            for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"{key}/{name}"] = value
+            state = {} if optimizer is None else optimizer.state.get(parameter, {})
+            for kind, value in {"weight": parameter.detach(), **state}.items():
+                # All ranks take part in putting shards together, one tensor at a time.
+                whole = whole_tensor(value)
+                if self._ranks.rank == 0:
+                    tensors[f"{kind}/{name}"] = whole.cpu().contiguous()
+        if self._ranks.rank == 0:
+            self._write(tensors, next_step=next_step)
+
+    def _write(self, tensors: dict[str, torch.Tensor], *, next_step: int) -> None:
         aside = self._folder / f".aside-{next_step}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, aside / _TENSORS)
+        save_file(tensors, aside / _TENSORS)
         state = {
             "identity": self._identity,
             "next_step": next_step,
@@ -57,7 +75,7 @@ class CheckpointFolder:
         (aside / _STATE).write_text(json.dumps(state) + "\n", encoding="utf-8")
         for path in (aside / _TENSORS, aside / _STATE, aside):
             _sync(path)
-        final = self._folder / f"step-{next_step:08d}"
+        final = self._place(next_step)
         shutil.rmtree(final, ignore_errors=True)
         aside.rename(final)
         _sync(self._folder)
@@ -67,25 +85,37 @@ class CheckpointFolder:
     def restore(
         self,
         parameters: Mapping[str, nn.Parameter],
-        optimizer: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer | None,
         *,
         report: Callable[[str], None],
     ) -> int:
-        """Load the newest valid checkpoint into weights and optimiser.
+        """Load the newest valid checkpoint into weights and, where given, optimiser.
 
         Returns:
             The step to run next: 0 when there is no valid checkpoint.
         """
+        chosen = self._newest_valid(parameters, report) if self._ranks.rank == 0 else None
+        mine = float("inf") if self._ranks.rank > 0 else 0 if chosen is None else chosen[0]
+        next_step = int(self._ranks.agree(mine))
+        if next_step == 0:
+            return 0
+        tensors = load_file(self._place(next_step) / _TENSORS) if chosen is None else chosen[1]
+        _load(tensors, parameters, optimizer)
+        report(f"going on from step {next_step}")
+        return next_step
+
+    def _newest_valid(
+        self, parameters: Mapping[str, nn.Parameter], report: Callable[[str], None]
+    ) -> tuple[int, dict[str, torch.Tensor]] | None:
         for folder in self._newest_first():
             try:
-                next_step, tensors = self._read(folder, parameters)
+                return self._read(folder, parameters)
             except (OSError, ValueError, KeyError, SafetensorError) as error:
                 report(f"checkpoint {folder.name} is not used: {error}")
-                continue
-            _load(tensors, parameters, optimizer)
-            report(f"going on from step {next_step}")
-            return next_step
-        return 0
+        return None
+
+    def _place(self, next_step: int) -> Path:
+        return self._folder / f"step-{next_step:08d}"
 
     def _read(
         self, folder: Path, parameters: Mapping[str, nn.Parameter]
@@ -109,7 +139,7 @@ class CheckpointFolder:
 def _load(
     tensors: Mapping[str, torch.Tensor],
     parameters: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
 ) -> None:
     by_name: dict[str, dict[str, torch.Tensor]] = {name: {} for name in parameters}
     for key, value in tensors.items():
@@ -118,12 +148,27 @@ def _load(
             by_name[name][kind] = value
     for name, parameter in parameters.items():
         values = by_name[name]
-        parameter.copy_(values.pop("weight"))
-        # The step count stays on the CPU, as AdamW keeps it; the moments go with the weight.
-        optimizer.state[parameter] = {
-            kind: value if kind == "step" else value.to(parameter.device)
-            for kind, value in values.items()
-        }
+        parameter.copy_(_spread_like(parameter, values.pop("weight")))
+        if optimizer is not None and values:
+            # The step count stays on the CPU, as AdamW keeps it; the moments go with the weight.
+            optimizer.state[parameter] = {
+                kind: value if kind == "step" else _spread_like(parameter, value)
+                for kind, value in values.items()
+            }
+
+
+def whole_tensor(value: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that may be spread over ranks; all of them must ask for it."""
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _spread_like(parameter: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
+    """Return a whole tensor on the parameter's device, in shards where the parameter is."""
+    whole = whole.to(parameter.device)
+    if not isinstance(parameter, DTensor):
+        return whole
+    # Every rank has read the whole one: nothing has to be sent.
+    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 
 def _sync(path: Path) -> None:

@@ -20,9 +20,9 @@ from torch import nn
 from harness.errors import HarnessError
 from harness.models.probes import probe_gradients
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
-from harness.training.checkpoints import CheckpointFolder
+from harness.training.checkpoints import CheckpointFolder, whole_tensor
 from harness.training.curves import Curves
-from harness.training.memory import MicroBatch, retry_smaller
+from harness.training.memory import MemoryShortageError, MicroBatch, is_out_of_memory, retry_smaller
 from harness.training.ranks import ONE_RANK, Ranks
 
 _REPORTS = 10
@@ -122,13 +122,13 @@ def run_loop(
     curves.start(start)
     _warn_of_warmup(settings, report)
     every = max(1, math.ceil(settings.steps / _REPORTS))
-    cadence = _Cadence(settings)
+    cadence = _Cadence(settings, ranks)
     for step in range(start, settings.steps):
         began = time.perf_counter()
         outcome = _backward(objective, step, optimizer, micro_batch, ranks=ranks, report=report)
         if step < 2:
             probe_gradients(adapters, is_first_step=step == 0)
-        norm = whole_number(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm))
+        norm = whole_tensor(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)).item()
         _check_finite(step, outcome, norm)
         for group in optimizer.param_groups:
             group["lr"] = settings.rate(step)
@@ -170,23 +170,23 @@ def _backward(
         optimizer.zero_grad(set_to_none=True)
         return objective.backward(step)
 
-    if ranks.size > 1:
-        # One rank that tries again would leave the others waiting in a collective operation.
+    if ranks.size == 1:
+        return retry_smaller(run, micro_batch, report=report)
+    try:
         return run()
-    return retry_smaller(run, micro_batch, report=report)
-
-
-def whole_number(value: torch.Tensor) -> float:
-    """Return a scalar that may be spread over ranks."""
-    full = getattr(value, "full_tensor", None)
-    return float(value if full is None else full())
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        # A rank that tried again would leave the others waiting in a collective operation: whoever
+        # started the ranks starts them again.
+        raise MemoryShortageError(micro_batch) from error
 
 
 class _Cadence:
     """When to write a checkpoint: every so many steps, but not so often that writing costs much."""
 
-    def __init__(self, settings: LoopSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: LoopSettings, ranks: Ranks) -> None:
+        self._settings, self._ranks = settings, ranks
         self._saved = time.perf_counter()
         self._cost_seconds = 0.0
 
@@ -194,7 +194,9 @@ class _Cadence:
         if step == self._settings.steps - 1 or (step + 1) % self._settings.checkpoint_every != 0:
             return False
         since = time.perf_counter() - self._saved
-        return self._cost_seconds < _QUICK_SECONDS or since >= _CHECKPOINT_SPACING * self._cost_seconds
+        is_due = self._cost_seconds < _QUICK_SECONDS or since >= _CHECKPOINT_SPACING * self._cost_seconds
+        # Clocks differ between ranks, which must write together.
+        return self._ranks.agree(is_due) > 0
 
     @contextlib.contextmanager
     def timed(self) -> Iterator[None]:

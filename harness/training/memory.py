@@ -45,11 +45,30 @@ class MicroBatch:
         if self.tokens <= _FEWEST_TOKENS:
             raise HarnessError(
                 f"memory ran out with sub-batches of {self.tokens} tokens",
-                cure="Set `resources.train.gradient_checkpointing: true`, shorten the texts, or use a "
-                "device with more memory.",
+                cure="Set `resources.train.gradient_checkpointing: true` (`resources.train.micro_batch` "
+                "cannot go lower), shorten the texts, or use a device with more memory.",
             ) from error
         self.tokens //= 2
         self.graph_tokens = min(self.graph_tokens // 2, self.tokens)
+
+
+class MemoryShortageError(HarnessError):
+    """Memory ran out on one of several ranks, which can go on with smaller sub-batches if all do.
+
+    Args:
+        micro_batch: The sizes that were too large.
+    """
+
+    def __init__(self, micro_batch: MicroBatch) -> None:
+        super().__init__(
+            f"a rank's memory ran out with sub-batches of {micro_batch.tokens} tokens",
+            cure="Set `resources.train.micro_batch` lower, or "
+            "`resources.train.gradient_checkpointing: true`.",
+        )
+        self.micro_batch = micro_batch
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (MemoryShortageError, (self.micro_batch,))
 
 
 def plan_micro_batch(

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, TypeVar
 
 import torch
+from torch import nn
 
 Result = TypeVar("Result")
 
@@ -31,6 +32,12 @@ class Ranks(Protocol):
     def gradient_scale(self) -> float:
         """What a loss must be multiplied by, so that gradients come out summed over the ranks."""
 
+    def share(self, modules: Sequence[nn.Module]) -> None:
+        """Take modules as the model that the ranks train together; before any of the calls below.
+
+        It may replace their parameters; whoever needs those asks for them afterwards.
+        """
+
     def forward(self, run: Callable[[], Result]) -> Result:
         """Call `run` as a forward pass of the shared model."""
 
@@ -48,6 +55,9 @@ class Ranks(Protocol):
     def total(self, values: Sequence[float]) -> list[float]:
         """Return the sums of some numbers over the ranks."""
 
+    def agree(self, value: float) -> float:
+        """Return the least of the ranks' numbers, for what all must decide alike."""
+
 
 class OneRank:
     """A single process."""
@@ -55,6 +65,9 @@ class OneRank:
     rank = 0
     size = 1
     gradient_scale = 1.0
+
+    def share(self, modules: Sequence[nn.Module]) -> None:
+        """Do nothing: the model belongs to this process alone."""
 
     def forward(self, run: Callable[[], Result]) -> Result:
         """Call `run`."""
@@ -71,6 +84,10 @@ class OneRank:
     def total(self, values: Sequence[float]) -> list[float]:
         """Return the numbers."""
         return list(values)
+
+    def agree(self, value: float) -> float:
+        """Return the number."""
+        return value
 
 
 ONE_RANK: Ranks = OneRank()

@@ -91,7 +91,9 @@ class ReconstructionObjective:
             if weight > 0
         }
         if step % _GAP_EVERY == 0 or step == self._config.steps - 1:
-            metrics |= self._ranks.forward(lambda: self._gaps(batch))
+            # To DDP a forward pass with gradients promises a backward pass.
+            with torch.no_grad():
+                metrics |= self._ranks.forward(lambda: self._gaps(batch))
         return StepOutcome(loss=loss, rows=rows, tokens=sum(sizes), metrics=metrics)
 
     def _model(self) -> Reconstructor:
@@ -122,7 +124,6 @@ class ReconstructionObjective:
         )
         return part.total, first, second
 
-    @torch.no_grad()
     def _gaps(self, batch: ReconstructionBatch) -> dict[str, float]:
         """Return, per direction, the loss with another row's embedding minus that with the right one.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,14 +26,17 @@ from harness.models.fused_lora import fuse_lora
 from harness.models.lora import add_lora, lora_parameters, save_lora
 from harness.models.network import Network, load_network
 from harness.models.probes import compare, probe_embeddings, probe_stored, run_probes
+from harness.models.recomputation import recompute_layers
 from harness.models.saving import save_network
 from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig
 from harness.training.batches import Sampling
 from harness.training.checkpoints import CheckpointFolder
 from harness.training.curves import METRICS, Curves
+from harness.training.distributed import train_together
 from harness.training.loop import LoopSettings, Objective, run_loop
-from harness.training.memory import plan_micro_batch
+from harness.training.memory import MicroBatch, plan_micro_batch
+from harness.training.ranks import ONE_RANK, Ranks
 
 _MERGE_TOLERANCE = 1e-5
 
@@ -91,8 +95,8 @@ def run_stage(
 
     Args:
         job: What to run.
-        make_objective: Makes the stage's loss of job, network, pairs and sub-batch.
-        resources: Threads and memory.
+        make_objective: Makes the stage's loss of job, network, pairs, sub-batch and ranks.
+        resources: Threads, ranks and memory.
         device: `auto`, `cpu`, `cuda` or a device of torch's.
         report: Takes a line for people now and then.
 
@@ -101,8 +105,71 @@ def run_stage(
         ProbeError: When a check of the model fails.
         HarnessError: When the loss is not finite.
     """
-    torch.set_num_threads(resources.cpus)
+    train = partial(train_network, job, make_objective, resources=resources)
+    if resources.ranks == 1:
+        network, adapted = train(device=device, report=report)
+    else:
+        train_together(train, resources=resources, device=device, report=report)
+        network, adapted = _reopen(job, device=device)
+    network.whole.eval()
+    _write(job, network, adapted, report=report)
+    shutil.copyfile(job.scratch / METRICS, job.output / METRICS)
+
+
+def train_network(
+    job: TrainingJob,
+    make_objective: Callable[..., Objective],
+    *,
+    resources: Resources,
+    device: str,
+    report: Callable[[str], None],
+    ranks: Ranks = ONE_RANK,
+    micro_batch: MicroBatch | None = None,
+) -> tuple[Network, PeftModel | None]:
+    """Train the network of a job, from the newest checkpoint to the last step.
+
+    Several ranks leave its weights in a last checkpoint, since each may hold no more than its shards.
+
+    Args:
+        job: What to train.
+        make_objective: Makes the stage's loss.
+        resources: Threads and memory.
+        device: This rank's.
+        report: Takes a line for people now and then.
+        ranks: The processes that train together.
+        micro_batch: Size of sub-batches; forecast when None.
+    """
+    torch.set_num_threads(max(resources.cpus // ranks.size, 1))
     examples = read_pairs(job.pairs)
+    network, adapted = _open(job, device=device, resources=resources)
+    if micro_batch is None:
+        micro_batch = _agreed(network, resources=resources, ranks=ranks)
+    report(f"sub-batches of {micro_batch.tokens} tokens; whole batches up to {micro_batch.graph_tokens}")
+    objective = make_objective(job, network, examples, micro_batch, ranks)
+    modules = [network.whole, getattr(objective, "projection", None)]
+    ranks.share([module for module in modules if module is not None])
+    parameters = _trained(network, objective)
+    checkpoints = _checkpoints(job, ranks)
+    curves = Curves(job.scratch / METRICS if ranks.rank == 0 else None)
+    run_loop(
+        objective,
+        parameters=parameters,
+        adapters=lora_parameters(network.decoder),
+        settings=LoopSettings.of(job.config, checkpoint_every=job.checkpoint_every),
+        checkpoints=checkpoints,
+        curves=curves,
+        micro_batch=micro_batch,
+        report=report,
+        ranks=ranks,
+    )
+    curves.close()
+    if ranks.size > 1:
+        checkpoints.save(parameters, None, next_step=job.config.steps)
+    return network, adapted
+
+
+def _open(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, PeftModel | None]:
+    """Return the base, checked and ready to be trained, and its fresh adapters if it gets some."""
     network = load_network(job.base, device=device, with_head=job.with_head)
     run_probes(network)
     network = replace(network, prompts=job.prompts)
@@ -112,30 +179,36 @@ def run_stage(
         adapted = add_lora(network.decoder, job.config.tuning, seed=job.seed)
     use_text_dropout(network.whole)
     fuse_lora(network.whole)
+    if resources.gradient_checkpointing:
+        recompute_layers(network.decoder)
     network.whole.train()
-    micro_batch = plan_micro_batch(
+    return network, adapted
+
+
+def _reopen(job: TrainingJob, *, device: str) -> tuple[Network, PeftModel | None]:
+    """Return the network with the weights that its ranks left."""
+    network, adapted = _open(job, device=device, resources=Resources())
+    step = _checkpoints(job).restore(_trained(network, None), None, report=lambda _: None)
+    if step != job.config.steps:
+        raise RuntimeError(f"the ranks left a checkpoint of step {step}, not of {job.config.steps}")
+    return network, adapted
+
+
+def _agreed(network: Network, *, resources: Resources, ranks: Ranks) -> MicroBatch:
+    """Return sub-batches that every rank's device can take."""
+    planned = plan_micro_batch(
         network.decoder, tokens=resources.micro_batch, memory_gib=resources.memory_gib
     )
-    report(f"sub-batches of {micro_batch.tokens} tokens; whole batches up to {micro_batch.graph_tokens}")
-    objective = make_objective(job, network, examples, micro_batch)
-    curves = Curves(job.scratch / METRICS)
-    run_loop(
-        objective,
-        parameters=_trained(network, objective),
-        adapters=lora_parameters(network.decoder),
-        settings=LoopSettings.of(job.config, checkpoint_every=job.checkpoint_every),
-        checkpoints=CheckpointFolder(job.scratch / "checkpoints", identity=job.identity()),
-        curves=curves,
-        micro_batch=micro_batch,
-        report=report,
+    return MicroBatch(
+        tokens=int(ranks.agree(planned.tokens)), graph_tokens=int(ranks.agree(planned.graph_tokens))
     )
-    curves.close()
-    network.whole.eval()
-    _write(job, network, adapted, report=report)
-    shutil.copyfile(job.scratch / METRICS, job.output / METRICS)
 
 
-def _trained(network: Network, objective: Objective) -> dict[str, nn.Parameter]:
+def _checkpoints(job: TrainingJob, ranks: Ranks = ONE_RANK) -> CheckpointFolder:
+    return CheckpointFolder(job.scratch / "checkpoints", identity=job.identity(), ranks=ranks)
+
+
+def _trained(network: Network, objective: Objective | None) -> dict[str, nn.Parameter]:
     """Return what is trained, by name: the network's own and what the objective brings along."""
     modules = {"": network.whole, "projection.": getattr(objective, "projection", None)}
     return {
