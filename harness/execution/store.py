@@ -9,6 +9,7 @@ its record says what it was made from, field by field, and what its files' bytes
     locks/<fingerprint>                 held while a step runs; released by the system on a kill
     logs/<stage>-<fingerprint>.log      what a step said
     cache/                              embeddings that evaluation steps share
+    tracking/<stage>-<fingerprint>/     files of trackers, where a study asks for some; a short name
     studies/<name>/                     records and summary of a study
     journal.jsonl                       what happened when
 """
@@ -77,6 +78,10 @@ class ArtifactStore:
     def log_file(self, stage: str, name: str) -> Path:
         """Return the log file of a step."""
         return self.home / "logs" / f"{stage}-{name}.log"
+
+    def tracking_folder(self, stage: str, name: str) -> Path:
+        """Return where the trackers of a step keep their files; its name is the name of their runs."""
+        return self.home / "tracking" / f"{stage}-{name[:12]}"
 
     def study_folder(self, study: str) -> Path:
         """Return where the records of a study are kept."""

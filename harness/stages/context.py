@@ -31,6 +31,8 @@ class StepContext:
     """Folder for checkpoints; it survives a kill and is gone once the step is done."""
     cache: Path
     """Folder for embeddings that several steps share; losing it costs time only."""
+    tracking: Path
+    """Folder for the files of trackers, named after the step; it stays."""
     resources: Resources
     """What this machine lends to the step."""
     device: str

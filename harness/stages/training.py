@@ -30,5 +30,6 @@ def train_step(
         seed=config["seed"],
         output=context.output,
         scratch=context.scratch,
+        tracking=context.tracking,
     )
     train(job, context.resources, device=context.device, report=context.report)

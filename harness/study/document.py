@@ -115,6 +115,8 @@ class Resources:
     """Memory that activations may take on a rank; a device's usual share when empty."""
     gradient_checkpointing: bool = False
     """Compute a layer's activations again in the backward pass instead of keeping them."""
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
+    """Services that draw the curves of training as it goes, beside `metrics.jsonl`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,9 @@ _GIB = 1 << 30
 class Tracker(Protocol):
     """A service that draws curves."""
 
+    def start(self, next_step: int) -> None:
+        """Begin, or go on before a step that may have been logged before."""
+
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Take the numbers of a step."""
 
@@ -43,6 +46,8 @@ class Curves:
 
     def start(self, next_step: int) -> None:
         """Drop what was written about steps that will be run again, and a line cut off by a kill."""
+        for tracker in self._trackers:
+            tracker.start(next_step)
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ from harness.training.distributed import train_together
 from harness.training.loop import LoopSettings, Objective, run_loop
 from harness.training.memory import MicroBatch, plan_micro_batch
 from harness.training.ranks import ONE_RANK, Ranks
+from harness.training.trackers import ServiceTracker, check_trackers
 
 _MERGE_TOLERANCE = 1e-5
 
@@ -60,6 +61,8 @@ class TrainingJob:
     """Folder to write."""
     scratch: Path
     """Folder for checkpoints; an interrupted run goes on from the newest."""
+    tracking: Path | None = None
+    """Folder for the files of trackers, which also names their runs; in `scratch` when None."""
     checkpoint_every: int = 5
     """Steps between two checkpoints."""
 
@@ -105,6 +108,7 @@ def run_stage(
         ProbeError: When a check of the model fails.
         HarnessError: When the loss is not finite.
     """
+    check_trackers(resources.trackers)
     train = partial(train_network, job, make_objective, resources=resources)
     if resources.ranks == 1:
         network, adapted = train(device=device, report=report)
@@ -150,7 +154,7 @@ def train_network(
     ranks.share([module for module in modules if module is not None])
     parameters = _trained(network, objective)
     checkpoints = _checkpoints(job, ranks)
-    curves = Curves(job.scratch / METRICS if ranks.rank == 0 else None)
+    curves = _curves(job, resources, report) if ranks.rank == 0 else Curves(None)
     run_loop(
         objective,
         parameters=parameters,
@@ -202,6 +206,12 @@ def _agreed(network: Network, *, resources: Resources, ranks: Ranks) -> MicroBat
     return MicroBatch(
         tokens=int(ranks.agree(planned.tokens)), graph_tokens=int(ranks.agree(planned.graph_tokens))
     )
+
+
+def _curves(job: TrainingJob, resources: Resources, report: Callable[[str], None]) -> Curves:
+    folder = job.tracking or job.scratch / "tracking"
+    trackers = [ServiceTracker(name, folder=folder, report=report) for name in resources.trackers]
+    return Curves(job.scratch / METRICS, trackers=trackers)
 
 
 def _checkpoints(job: TrainingJob, ranks: Ranks = ONE_RANK) -> CheckpointFolder:
