@@ -124,7 +124,7 @@ def _enter(work: Work, rank: int, mouth: Connection) -> None:
         if rank == 0:
             send(("line", line))
 
-    text = _Spoken(send)
+    text = _Spoken(send, is_first=rank == 0)
     with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
         try:
             work(rank=rank, report=report)
@@ -137,13 +137,14 @@ def _enter(work: Work, rank: int, mouth: Connection) -> None:
 
 
 class _Spoken(io.TextIOBase):
-    """What libraries print, sent to the process that started the ranks."""
+    """What the first rank's libraries print, sent to the process that started the ranks."""
 
-    def __init__(self, send: Callable[[Message], None]) -> None:
-        self._send = send
+    def __init__(self, send: Callable[[Message], None], *, is_first: bool) -> None:
+        self._send, self._is_first = send, is_first
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
+        # What one rank's libraries warn of, all do.
+        if self._is_first:
             self._send(("text", text))
         return len(text)
 

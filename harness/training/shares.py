@@ -18,7 +18,8 @@ def share_texts(lengths: Sequence[int], *, tokens: int, num_ranks: int = 1) -> l
 
     Args:
         lengths: Tokens of each text.
-        tokens: Tokens of a sub-batch; a longer text makes one of its own.
+        tokens: Tokens of a sub-batch; a longer text makes one of its own. Where ranks have fewer texts
+            than others need sub-batches, these put their two shortest texts together all the same.
         num_ranks: Ranks that share the batch.
 
     Returns:
@@ -41,8 +42,10 @@ def share_texts(lengths: Sequence[int], *, tokens: int, num_ranks: int = 1) -> l
     for texts in dealt:
         batches = token_batches([lengths[index] for index in texts], tokens=tokens)
         shares.append([[texts[place] for place in batch] for batch in batches])
-    num_batches = max(len(share) for share in shares)
+    num_batches = min(max(len(share) for share in shares), min(len(texts) for texts in dealt))
     for share in shares:
+        while len(share) > num_batches:
+            share[:2] = [share[0] + share[1]]
         while len(share) < num_batches:
             _split_largest(share)
     return shares
@@ -51,10 +54,5 @@ def share_texts(lengths: Sequence[int], *, tokens: int, num_ranks: int = 1) -> l
 def _split_largest(batches: list[list[int]]) -> None:
     place = max(range(len(batches)), key=lambda number: len(batches[number]))
     batch = batches[place]
-    if len(batch) < 2:
-        raise HarnessError(
-            "the ranks' sub-batches cannot be made as many",
-            cure="Raise `resources.train.micro_batch`, or lower `resources.train.ranks`.",
-        )
     middle = len(batch) // 2
     batches[place : place + 1] = [batch[:middle], batch[middle:]]
