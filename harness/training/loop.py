@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from harness.errors import HarnessError
-from harness.models.probes import probe_gradients
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
 from harness.training.checkpoints import CheckpointFolder
 from harness.training.curves import Curves
 from harness.training.memory import MicroBatch, retry_smaller
+from harness.training.probes import probe_gradients, probe_moved
 from harness.training.ranks import ONE_RANK, Ranks
 
 _REPORTS = 10
@@ -130,9 +130,9 @@ def run_loop(
             probe_gradients(adapters, is_first_step=step == 0)
         norm = whole_number(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm))
         _check_finite(step, outcome, norm)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
-        optimizer.step()
+        _update(optimizer, settings.rate(step))
+        if step == 0:
+            probe_moved(adapters)
         line = curves.add(
             step,
             {"loss": outcome.loss, **outcome.metrics, "grad_norm": norm},
@@ -174,6 +174,12 @@ def _backward(
         # One rank that tries again would leave the others waiting in a collective operation.
         return run()
     return retry_smaller(run, micro_batch, report=report)
+
+
+def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
 
 
 def whole_number(value: torch.Tensor) -> float:
