@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import RecordError
-from harness.records.schema import Record
+from harness.records.schema import Record, broad_state
 from harness.records.summary import Member, RowSummary, StudySummary
 from harness.tables.table import CellState, SeedValue
 
@@ -151,7 +151,7 @@ def _measure(
         return Measurement(seed=member.seed, value=value, records=tuple(scored))
     lacking = sorted((one for one in current if one.state != "ok"), key=lambda one: one.key)
     for state in ("failed", "missing", "not_applicable"):
-        reasons = dict.fromkeys(one.reason for one in lacking if one.state == state)
+        reasons = dict.fromkeys(one.reason for one in lacking if broad_state(one.state) == state)
         if reasons:
             reason = "; ".join(text for text in reasons if text)
             return Measurement(seed=member.seed, state=state, reason=reason or _default(state, command))
