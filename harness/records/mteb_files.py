@@ -9,6 +9,7 @@ that it has had and under no other. What becomes of the numbers is left to `impo
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -159,12 +160,7 @@ def _text(value: Any) -> str:
 
 
 def _seconds(document: Mapping[str, Any]) -> float | None:
-    found = document.get("evaluation_time")
-    if isinstance(found, float | int) and not isinstance(found, bool):
-        return float(found)
-    parts = [
-        one["evaluation_time"]
-        for one in document.values()
-        if isinstance(one, dict) and isinstance(one.get("evaluation_time"), float | int)
-    ]
-    return float(sum(parts)) if parts else None
+    places = [document, *(one for one in document.values() if isinstance(one, dict))]
+    found = [_number(one["evaluation_time"]) for one in places if "evaluation_time" in one]
+    known = [seconds for seconds in found if math.isfinite(seconds)]
+    return math.fsum(known) if known else None
