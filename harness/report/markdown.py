@@ -71,7 +71,7 @@ def _table(table: Table) -> list[str]:
         heads.append(escape(title) + (f" ({escape(column.metric)})" if column.metric else ""))
     heads.extend(["Seeds"] * table.has_seeds + ["Tasks"] * table.has_coverage)
     lines = [_line(table, row) for row in table.rows]
-    text = [_align(heads, lines)]
+    text = [align(heads, lines)]
     if table.footnotes:
         text.append("\n".join(f"- [{one.mark}] {escape(one.text)}" for one in table.footnotes))
     if table.notes:
@@ -104,7 +104,8 @@ def _marks(marks: Sequence[str]) -> str:
     return "".join(f" [{mark}]" for mark in marks)
 
 
-def _align(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def align(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column is text and whose others are numbers."""
     widths = [max(3, *(len(line[index]) for line in [heads, *lines])) for index in range(len(heads))]
     rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     rows = [

@@ -50,11 +50,7 @@ class _Book:
         self._wanted: Wanted = scores.wanted
         self._frame: pd.DataFrame = scores.frame
         self._groups: dict[Any, Any] = scores.frame.groupby(["row", "task"]).indices
-        sources = scores.frame.loc[scores.frame["source"] != ""].drop_duplicates("row")
-        self._folders: dict[int, str] = {
-            int(row): str(source).rpartition("/")[0]
-            for row, source in zip(sources["row"], sources["source"], strict=True)
-        }
+        self._folders: tuple[str, ...] = scores.folders
 
     def explain(self, row: int, task: int) -> Gap:
         wanted = self._wanted.tasks[task]
@@ -71,7 +67,7 @@ class _Book:
         lacking = [name for name in names if not self._has_value(row, name)]
         if len(lacking) == len(names):
             return None
-        folder = self._folders.get(row, "")
+        folder = self._folders[row]
         reason = f"{len(names) - len(lacking)} of {len(names)} parts are there"
         unread = [one for one in lacking if self._records(row, one) is not None]
         if unread:
@@ -119,7 +115,7 @@ class _Book:
         return explain_absence(source, split=cell.split, subset=cell.subset, held=held)
 
     def _no_file(self, row: int, task: str) -> Gap:
-        folder = self._folders.get(row, "")
+        folder = self._folders[row]
         files = (f"{task}.json",) if folder else ()
         return Gap(task=task, state="missing", reason="not measured", files=files, folder=folder)
 

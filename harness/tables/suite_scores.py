@@ -40,8 +40,10 @@ class SuiteScores:
     values: Floats
     """Rows by tasks, in the evaluator's unit; NaN where not all is there."""
     frame: pd.DataFrame
-    """The records of the suite's tasks and their parts, with the columns `row` (its index) and, where a
-    wanted cell is meant, `cell` (its index, else -1) and `rank` (0 for the preferred name)."""
+    """The records of the suite's tasks and their parts, with the columns `row` (its index), `cell` (index
+    of the wanted cell that a record is one of the names of, else -1) and `rank` (0 for the first name)."""
+    folders: tuple[str, ...]
+    """For each row the folder of one of its files; empty where records name no file."""
     part_values: dict[int, Floats]
     """Index of an aggregate -> rows by parts, like `values`."""
 
@@ -60,18 +62,18 @@ def score_suite(frame: pd.DataFrame, wanted: Wanted) -> SuiteScores:
     import pandas as pd
 
     tasks = pd.Index(sorted({cell.task for cell in wanted.cells}))
-    kept = frame.loc[frame["task"].isin(tasks)].reset_index(drop=True)
-    kept["shown"] = _shown_revisions(kept)
-    kept["row"] = kept.groupby(["variant", "shown"], sort=True).ngroup()
+    frame = frame.assign(shown=_shown_revisions(frame))
     # All the models count, also those of which nothing in the suite was measured.
-    keys = kept[["row", "variant", "shown"]].drop_duplicates("row").sort_values("row")
+    frame["row"] = frame.groupby(["variant", "shown"], sort=True).ngroup()
+    keys = frame[["row", "variant", "shown"]].drop_duplicates("row").sort_values("row")
     rows = tuple(
         RowKey(model=model, revision=revision)
         for model, revision in zip(keys["variant"], keys["shown"], strict=True)
     )
+    kept = frame.loc[frame["task"].isin(tasks)].reset_index(drop=True)
     kept = kept.merge(_names(wanted), on=["task", "split", "subset", "metric"], how="left")
     kept["cell"] = kept["cell"].fillna(-1).astype("int64")
-    seeds = kept["seed"].astype("float64").fillna(-1)
+    seeds = kept["seed"].astype("Float64").fillna(-1).astype("float64")
     seed_codes, seed_names = pd.factorize(seeds, sort=True)
     shape = (len(rows), len(seed_names), len(wanted.cells))
     cells = _cells(kept, seed_codes, shape)
@@ -87,7 +89,14 @@ def score_suite(frame: pd.DataFrame, wanted: Wanted) -> SuiteScores:
         if parts:
             seeds_mean = [_mean_over_seeds(part, has_seed) for part in parts]
             part_values[index] = np.stack(seeds_mean, axis=1)
-    return SuiteScores(wanted=wanted, rows=rows, values=values, frame=kept, part_values=part_values)
+    return SuiteScores(
+        wanted=wanted,
+        rows=rows,
+        values=values,
+        frame=kept,
+        folders=_folders(frame, len(rows)),
+        part_values=part_values,
+    )
 
 
 def aggregate(own: Floats, parts: Sequence[Floats]) -> Floats:
@@ -109,6 +118,14 @@ def _shown_revisions(frame: pd.DataFrame) -> pd.Series[str]:
     counts = revisions[seeded].groupby(frame.loc[seeded, "variant"]).transform("nunique")
     several = counts.reindex(frame.index, fill_value=1) > 1
     return revisions.mask(several, "")
+
+
+def _folders(frame: pd.DataFrame, num_rows: int) -> tuple[str, ...]:
+    sources = frame.loc[frame["source"] != "", ["row", "source"]].drop_duplicates("row")
+    folders = [""] * num_rows
+    for row, source in zip(sources["row"], sources["source"], strict=True):
+        folders[int(row)] = str(source).rpartition("/")[0]
+    return tuple(folders)
 
 
 def _names(wanted: Wanted) -> pd.DataFrame:
@@ -145,7 +162,9 @@ def _cells(frame: pd.DataFrame, seeds: npt.NDArray[np.int64], shape: tuple[int, 
 def _mean_over_seeds(values: Floats, has_seed: npt.NDArray[np.bool_]) -> Floats:
     # A seed that the row does not have adds nothing; one that it has and that lacks a value spoils it.
     filled = np.where(has_seed, values, 0.0)
-    return _sum([filled[:, seed] for seed in range(filled.shape[1])]) / has_seed.sum(axis=1)
+    counts = has_seed.sum(axis=1)
+    total = _sum([filled[:, seed] for seed in range(filled.shape[1])])
+    return np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
 
 
 def _mean(arrays: Sequence[Floats]) -> Floats:
