@@ -1,8 +1,9 @@
 """One model on one BEIR dataset.
 
 Owns `evaluate_beir`: BEIR's own loader, exact search and metrics around an encoder, and the files that
-keep what they gave: a small JSON file of means, and the scores of single queries as Parquet. The rule: the numbers are BEIR's (means rounded to five digits, a
-document with the query's own id never counted), and on the same data nDCG@10 is the one that mteb gives.
+keep what they gave: a small JSON file of means, and the scores of single queries as Parquet. The rule:
+the numbers are BEIR's (means rounded to five digits, a document with the query's own id never
+counted), and on the same data nDCG@10 is the one that mteb gives.
 """
 
 from __future__ import annotations

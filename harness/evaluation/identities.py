@@ -1,13 +1,14 @@
 """What must hold between metrics, whatever the model.
 
-Owns the identities that a search evaluation is held to: recall cannot fall with depth, the first place is
-a hit for precision, success and reciprocal rank alike, and a reported score is the mean over its queries.
-The rule: a number that breaks one of them is refused, since it was not computed from the rankings that
-it is said to come from.
+Owns the identities that a search evaluation is held to: recall cannot fall with depth, the first place
+is a hit for precision, success and reciprocal rank alike, and a reported score is the mean over its
+queries. The rule: a number that breaks one of them is refused, since it was not computed from the
+rankings that it is said to come from.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 from harness.errors import ProbeError
@@ -34,10 +35,11 @@ def check_query(scores: Mapping[str, float], *, task: str, query: str) -> None:
         for name, value in scores.items()
         if name.startswith("recall_")
     )
-    for (low, shallow), (high, deep) in zip(recalls, recalls[1:], strict=False):
+    for (low, shallow), (high, deep) in itertools.pairwise(recalls):
         if deep < shallow - 1e-9:
             raise ProbeError(
-                f"{task}: query {query!r} has recall@{low} {shallow} but recall@{high} {deep}", cure=_CURE
+                f"{task}: query {query!r} has recall@{low} {shallow} but recall@{high} {deep}",
+                cure=_CURE,
             )
     if "P_1" in scores and "success_1" in scores and scores["P_1"] != scores["success_1"]:
         raise ProbeError(
@@ -69,5 +71,6 @@ def check_reported(mean: float, reported: float, *, task: str, metric: str) -> N
     """
     if not abs(mean - reported) <= TOLERANCE:
         raise ProbeError(
-            f"{task}: {metric} is reported as {reported}, but its queries have the mean {mean}", cure=_CURE
+            f"{task}: {metric} is reported as {reported}, but its queries have the mean {mean}",
+            cure=_CURE,
         )

@@ -3,8 +3,9 @@
 Owns `evaluate_mteb`: load the data, run mteb's own evaluation, return scores. The rule: what mteb
 computes is left as it is (same code, same seeds, one fresh task object a run), and what would make a
 number silently wrong is refused: candidates missing from a reranking set, a subset missing from a
-mirror, embeddings that are not numbers, metrics that contradict each other. Results stay on disk as mteb's
-own JSON, in its ResultCache layout under the output folder, and the scores of single queries as Parquet.
+mirror, embeddings that are not numbers, metrics that contradict each other. Results stay on disk as
+mteb's own JSON, in its ResultCache layout under the output folder, and the scores of single queries as
+Parquet.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from harness.errors import DataError, HarnessError
 from harness.evaluation.catalogue import new_task
 from harness.evaluation.encoder import Competitor
-from harness.evaluation.isolation import preserved_random_state, read_labels_as_list, without_bars
 from harness.evaluation.identities import check_first_place
+from harness.evaluation.isolation import preserved_random_state, read_labels_as_list, without_bars
 from harness.evaluation.mirror import find_dataset, use_mirrors
 from harness.evaluation.per_query import Details, check_means, experiments_of, watch
 from harness.evaluation.scores import Score

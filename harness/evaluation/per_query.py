@@ -34,7 +34,13 @@ Rankings = Mapping[str, Mapping[str, float]]
 Judgements = Mapping[str, Mapping[str, int]]
 """Query id -> document id -> grade."""
 
-_MEASURES = {"ndcg": "ndcg_cut", "map": "map_cut", "recall": "recall", "precision": "P", "hit_rate": "success"}
+_MEASURES = {
+    "ndcg": "ndcg_cut",
+    "map": "map_cut",
+    "recall": "recall",
+    "precision": "P",
+    "hit_rate": "success",
+}
 """mteb's name of a metric -> trec_eval's, both followed by the cutoff."""
 
 
@@ -92,12 +98,10 @@ def watch(task: Any, details: Details) -> None:
 def _watch_one(task: Any, details: Details, *, subset: str | None, main: str) -> None:
     if not isinstance(task, AbsTaskRetrieval):
         return
-    # The class's own: the parts of an aggregate are shared by all its objects and may be watched already.
+    # The class's own: parts of an aggregate are shared by all its objects and may be watched already.
     original = type(task).task_specific_scores
 
-    def keep(
-        scores: Any, qrels: Any, whole: Any, hf_split: str, hf_subset: str
-    ) -> dict[str, float]:
+    def keep(scores: Any, qrels: Any, whole: Any, hf_split: str, hf_subset: str) -> dict[str, float]:
         place = subset or hf_subset
         results = whole
         if task.skip_first_result:

@@ -1,8 +1,8 @@
 """What each row of a study was made from, as text that goes with its records.
 
-Owns the flat form of a row's configuration, read from the payloads of the steps that made its models, and
-the quantities that follow from it. The rule: it is what the fingerprints are the hashes of, stage by stage
-and field by field, so that two rows' differences can be told from a clone, without the store.
+Owns the flat form of a row's configuration, read from the payloads of the steps that made its models,
+and the quantities that follow from it. The rule: it is what the fingerprints are the hashes of, stage
+by stage and field by field, so that two rows' differences can be told from a clone, without the store.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def derive_quantities(plan: Plan, row: PlanRow) -> dict[str, str]:
             if step.stage == "contrast":
                 settings = step.config["contrastive"]
                 found |= _of_stage("stage II", settings)
-                negatives = settings["batch_size"] - 1 + settings["batch_size"] * settings["num_negatives"]
+                negatives = (
+                    settings["batch_size"] - 1 + settings["batch_size"] * settings["num_negatives"]
+                )
                 found["negatives a query"] = str(negatives)
             if step.stage == "base":
                 found["dtype"] = str(step.config["model"]["dtype"])

@@ -110,7 +110,10 @@ def write_study_scores(path: Path, tables: Sequence[pa.Table]) -> None:
         return
     schema = _schema((*_OWNER, *_SCORE_COLUMNS))
     plain = pa.schema(
-        [(field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type) for field in schema]
+        [
+            (field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type)
+            for field in schema
+        ]
     )
     whole = pa.concat_tables([table.cast(plain) for table in tables])
     order = [(name, "ascending") for name in schema.names if name != "value"]
@@ -131,7 +134,9 @@ def read_study_scores(path: Path) -> pa.Table | None:
     table = _read(path)
     lacking = [name for name in (*_OWNER, *_SCORE_COLUMNS) if name not in table.column_names]
     if lacking:
-        raise RecordError(f"{path}: no column {', '.join(lacking)}", cure="`harness run STUDY` writes it")
+        raise RecordError(
+            f"{path}: no column {', '.join(lacking)}", cure="`harness run STUDY` writes it"
+        )
     return table
 
 
@@ -142,4 +147,6 @@ def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise RecordError(f"{path}: not a Parquet file: {error}", cure="`harness run STUDY` writes it") from error
+        raise RecordError(
+            f"{path}: not a Parquet file: {error}", cure="`harness run STUDY` writes it"
+        ) from error

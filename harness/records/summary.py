@@ -1,8 +1,8 @@
 """What a table needs to know of a study besides its records: rows, suites and the baseline.
 
 Owns `StudySummary` and its JSON form, `study.json`, which lies beside `records.jsonl`. The rule: a
-clone with these two files (and `per_query.parquet`, where there is one) rebuilds every table and tells two
-rows' configurations apart; the study's YAML, its models and its data are not needed.
+clone with these two files (and `per_query.parquet`, where there is one) rebuilds every table and tells
+two rows' configurations apart; the study's YAML, its models and its data are not needed.
 """
 
 from __future__ import annotations
