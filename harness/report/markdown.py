@@ -96,8 +96,10 @@ def _line(table: Table, row: Row) -> list[str]:
 def _cell(cell: Cell) -> str:
     text = escape(cell.text) if cell.value is None else cell.text
     text = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.standing]
+    mark = f" {escape(cell.mark)}" if cell.mark else ""
     spread = f" ± {cell.spread_text}" if cell.spread_text else ""
-    return text + spread + _marks(cell.notes)
+    interval = f" ({cell.interval_text})" if cell.interval_text else ""
+    return text + mark + interval + spread + _marks(cell.notes)
 
 
 def _marks(marks: Sequence[str]) -> str:

@@ -18,16 +18,22 @@ from harness.tables.aggregate import Score, TaskKey, mean_and_spread, mean_over_
 from harness.tables.differences import difference
 from harness.tables.format import format_difference, format_score
 from harness.tables.notes import add_notes
+from harness.tables.profiles import Profiles
+from harness.tables.queries import QueryScores
+from harness.tables.significance import add_inference
 from harness.tables.table import Cell, Column, Row, SeedValue, Standing, Table
 
 _Scores = Mapping[TaskKey, Score]
 
 
-def build_table(summary: StudySummary, records: Sequence[Record]) -> Table:
+def build_table(
+    summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+) -> Table:
     """Return the table of `summary`: its variants in the study's order, then its references.
 
     Columns are each suite's tasks, then (for suites of more than one task) their mean and its difference
-    from the baseline. Values are means over seeds.
+    from the baseline. Values are means over seeds. Differences are tested as far as there are seeds or
+    per-query scores.
 
     Raises:
         RecordError: If records contradict each other, or the baseline is not one of the rows.
@@ -60,6 +66,9 @@ def build_table(summary: StudySummary, records: Sequence[Record]) -> Table:
         has_coverage=True,
         has_seeds=len(variant_seeds) > 1,
     )
+    table = add_inference(table, summary, queries)
+    if queries is not None:
+        table = replace(table, profiles=Profiles(summary.rows, queries))
     return add_notes(table, summary, scores)
 
 

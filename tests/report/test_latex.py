@@ -64,7 +64,7 @@ def test_every_line_of_a_tabular_has_its_number_of_columns() -> None:
 def test_best_is_bold_second_underlined_and_signs_are_mathematical(report: Report) -> None:
     text = render_latex(report)
     assert r"\textbf{75.65}" in text
-    assert r"\underline{73.94} {\footnotesize $\pm$ 0.20}" in text
+    assert r"\underline{73.94}\,\textsuperscript{\ddag{}} {\footnotesize $\pm$ 0.20}" in text
     assert r"$-$11.32" in text
 
 

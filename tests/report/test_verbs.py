@@ -100,9 +100,9 @@ def test_verify_finds_untouched_reports_equal(checkout: Path) -> None:
     done = run.invoke(app, ["verify"])
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert all(line.startswith("OK ") for line in lines)
-    assert "5 files rebuilt, 0 differ" in done.stderr
+    assert "6 files rebuilt, 0 differ" in done.stderr
 
 
 def test_verify_tells_rounding_from_difference(checkout: Path) -> None:
