@@ -9,10 +9,8 @@ from typing import Annotated
 
 import typer
 
+from harness.cli.locate import IMPORTS
 from harness.cli.options import HomeOption, JsonOption, print_json
-
-IMPORTS = "imports"
-"""Folder of the store that holds imported records."""
 
 
 def command(

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness import __version__
-from harness.cli import evaluate, plan, report, run, schema, status, tables, verify
+from harness.cli import evaluate, import_, plan, report, run, schema, status, tables, verify
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ for _name, _module in (
     ("run", run),
     ("status", status),
     ("tables", tables),
+    ("import", import_),
     ("report", report),
     ("verify", verify),
     ("evaluate", evaluate),

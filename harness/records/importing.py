@@ -10,13 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import RecordError
 from harness.records.bulk import BULK_NAME, write_bulk
 from harness.records.layout import Place, find_places
 from harness.records.mteb_records import mark_partial_aggregates, records_of
+from harness.records.per_query import (
+    PER_QUERY_NAME,
+    own_scores,
+    read_study_scores,
+    write_study_scores,
+)
 from harness.records.schema import Record, Remark
 from harness.records.store import merge, read_records, write_records
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 RECORDS_NAME = "records.jsonl"
 
@@ -60,6 +70,7 @@ def store_records(
     folder: Path,
     *,
     num_files: int,
+    per_query: Sequence[tuple[str, pa.Table]] = (),
     is_replacing: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Import:
@@ -69,6 +80,7 @@ def store_records(
         records: Of one import, with sources that begin with its name.
         folder: Where the records are kept; made if it is not there.
         num_files: How many files the import read.
+        per_query: Model and its scores by query, for those that the import computed.
         is_replacing: Take the new value where a file's number has changed.
         report: Told what was dropped.
 
@@ -89,12 +101,30 @@ def store_records(
     if after != before or not (folder / BULK_NAME).is_file():
         write_records(path, after)
         write_bulk(folder, after)
+    if per_query:
+        _store_queries(folder / PER_QUERY_NAME, per_query)
     return Import(
         records=tuple(after),
         num_files=num_files,
         num_new=sum(one.key not in known for one in after),
         gone=gone,
     )
+
+
+def _store_queries(path: Path, per_query: Sequence[tuple[str, pa.Table]]) -> None:
+    """Write scores by query beside those of other models and tasks that are there already."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    before = read_study_scores(path)
+    tables = [own_scores(table, variant=model, seed=None, suite="") for model, table in per_query]
+    for table in tables if before is not None else ():
+        same = pc.and_(
+            pc.equal(before["variant"].cast(pa.string()), table["variant"][0].as_py()),
+            pc.equal(before["task"].cast(pa.string()), table["task"][0].as_py()),
+        )
+        before = before.filter(pc.invert(same))
+    write_study_scores(path, tables if before is None else [before, *tables])
 
 
 def mark_duplicates(records: Iterable[Record]) -> list[Record]:

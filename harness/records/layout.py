@@ -50,6 +50,12 @@ def find_places(folder: Path, *, name: str | None = None) -> list[Place]:
     return sorted(places, key=lambda one: one.source)
 
 
+def import_name(folder: Path) -> str:
+    """Return what an import of `folder` is called by default: the folder above the models."""
+    places = find_places(folder)
+    return places[0].source.split("/")[0] if places else _name_of(folder.resolve())
+
+
 def is_revision(folder: Path) -> bool:
     """Return whether a folder is named as a revision is, or holds a model's description."""
     return (

@@ -90,7 +90,13 @@ def owned(path: Path, *, metrics: Sequence[str], variant: str, seed: int | None,
 
     table = _read(path)
     wanted = pc.is_in(table["metric"].cast(pa.string()), value_set=pa.array(metrics, pa.string()))
-    table = table.filter(wanted)
+    return own_scores(table.filter(wanted), variant=variant, seed=seed, suite=suite)
+
+
+def own_scores(table: pa.Table, *, variant: str, seed: int | None, suite: str) -> pa.Table:
+    """Return per-query scores with the model and the suite that they belong to."""
+    import pyarrow as pa
+
     values = {"variant": variant, "seed": seed, "suite": suite}
     schema = _schema((*_OWNER, *_SCORE_COLUMNS))
     for name in reversed(_OWNER):

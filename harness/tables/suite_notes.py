@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _REMARKS = {
     "recorded_main_differs": "another main score is recorded than {metrics}",
-    "other_spelling": "average precision of the model's own similarity, taken for the cosine's",
+    "other_spelling": "the model's own similarity, taken for the cosine, is behind {metrics}",
+    "judged_without_results": "judged queries without results count as 0 in {metrics}",
 }
 """Remark -> what it says; `duplicate_revision` has a sentence of its own."""
 

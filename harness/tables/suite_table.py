@@ -51,10 +51,14 @@ class SuiteRow:
     gaps: tuple[Gap, ...] = ()
     footnotes: tuple[str, ...] = ()
     """What is to be said of the row, in full sentences."""
+    is_printed: bool = False
+    """Whether the row stands in a paper, which may print means without the scores behind them."""
 
     @property
     def coverage(self) -> str:
-        """Return `k/n`: how many of the suite's tasks are there."""
+        """Return `k/n`: how many of the suite's tasks are there; `printed` for means alone."""
+        if self.is_printed and not self.num_complete:
+            return "printed"
         return f"{self.num_complete}/{self.num_tasks}"
 
 
