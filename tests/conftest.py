@@ -98,3 +98,13 @@ def summary() -> StudySummary:
 def records() -> list[Record]:
     """Its records."""
     return make_records()
+
+
+@pytest.fixture(scope="session")
+def shared_published() -> Path:
+    """Folder with real result files and the printed tables of the same models."""
+    data = Path(os.environ.get("HARNESS_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
+    folder = data.parent / "published"
+    if not (folder / "published_tables_open.csv").is_file():
+        pytest.skip(f"published result files are not at {folder}; its neighbour is HARNESS_TEST_DATA")
+    return folder
