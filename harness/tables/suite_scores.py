@@ -75,7 +75,7 @@ def score_suite(frame: pd.DataFrame, wanted: Wanted) -> SuiteScores:
     kept["cell"] = kept["cell"].fillna(-1).astype("int64")
     seeds = kept["seed"].astype("Float64").fillna(-1).astype("float64")
     seed_codes, seed_names = pd.factorize(seeds, sort=True)
-    shape = (len(rows), len(seed_names), len(wanted.cells))
+    shape = (len(rows), max(1, len(seed_names)), len(wanted.cells))
     cells = _cells(kept, seed_codes, shape)
     has_seed = np.zeros(shape[:2], dtype=bool)
     has_seed[kept["row"].to_numpy(), seed_codes] = True
