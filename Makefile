@@ -50,3 +50,4 @@ quickstart: install
 
 bench: install
 	$(BIN)/python -m benchmarks.encode
+	$(BIN)/python -m benchmarks.tables

@@ -13,27 +13,34 @@ from harness.cli.locate import IMPORTS
 from harness.cli.options import HomeOption, JsonOption, print_json
 
 
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="A folder of result files, or of run files with qrels.")
+]
+NameOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as", metavar="NAME", help="Name of the import. Default: the folder above the models."
+    ),
+]
+ToOption = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="DIR", help="Where the records go. Default: in the store, by name."),
+]
+QrelsOption = Annotated[
+    Path | None,
+    typer.Option("--qrels", metavar="PATH", help="Judgements of run files, or a folder of them."),
+]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="Take the new value where a file's number has changed.")
+]
+
+
 def command(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of result files, or of run files with qrels.")
-    ],
-    as_: Annotated[
-        str | None,
-        typer.Option(
-            "--as", metavar="NAME", help="Name of the import. Default: the folder above the models."
-        ),
-    ] = None,
-    to: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="DIR", help="Where the records go. Default: in the store, by name."),
-    ] = None,
-    qrels: Annotated[
-        Path | None,
-        typer.Option("--qrels", metavar="PATH", help="Judgements of run files, or a folder of them."),
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Take the new value where a file's number has changed.")
-    ] = False,
+    folder: FolderArgument,
+    as_: NameOption = None,
+    to: ToOption = None,
+    qrels: QrelsOption = None,
+    replace: ReplaceOption = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -28,7 +28,7 @@ def print_suite(
     Raises:
         RecordError: If the suite is unknown, or an option or a record is wrong.
     """
-    from harness.records.bulk import read_frame
+    from harness.records.bulk import TABLE_COLUMNS, read_frame
     from harness.records.facts import find_suite
     from harness.records.papers import read_paper
     from harness.report.sheet import sheet_of
@@ -37,7 +37,7 @@ def print_suite(
     from harness.tables.suite_table import build_suite_table
 
     table = build_suite_table(
-        read_frame(folder),
+        read_frame(folder, columns=TABLE_COLUMNS),
         find_suite(suite),
         by=by,
         averages=None if average is None else [_kind(word) for word in _words(average)],

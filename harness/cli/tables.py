@@ -15,40 +15,51 @@ Format = Literal["md", "markdown", "csv", "tex", "latex", "json", "html"]
 _SHORT = {"markdown": "md", "latex": "tex"}
 
 
+SuiteOption = Annotated[
+    str | None, typer.Option("--suite", metavar="NAME", help="A benchmark, as mteb names it.")
+]
+ColumnsOption = Annotated[
+    Literal["type", "task"], typer.Option("--columns", help="With --suite: what has a column.")
+]
+AverageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--average",
+        metavar="KINDS",
+        help="With --suite: of task,type,borda. Default: the suite's own.",
+    ),
+]
+UnionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--union", metavar="ORDER", help="With --suite: one line a model, from its revisions in order."
+    ),
+]
+AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option("--accept", metavar="TASK=SPLIT", help="With --suite: let this split stand too."),
+]
+BesideOption = Annotated[
+    list[Path] | None,
+    typer.Option("--beside", metavar="DIR", help="With --suite: a paper of results/published/."),
+]
+TableOption = Annotated[
+    str | None, typer.Option("--table", metavar="ID", help="One of the tables of a paper.")
+]
+
+
 def command(
     study: StudyArgument,
     format_: Annotated[
         Format, typer.Option("--format", "-f", help="Markdown, CSV, LaTeX, JSON or HTML.")
     ] = "md",
-    suite: Annotated[
-        str | None, typer.Option("--suite", metavar="NAME", help="A benchmark, as mteb names it.")
-    ] = None,
-    columns: Annotated[
-        Literal["type", "task"], typer.Option("--columns", help="With --suite: what has a column.")
-    ] = "type",
-    average: Annotated[
-        str | None,
-        typer.Option(
-            "--average", metavar="KINDS", help="With --suite: of task,type,borda. Default: the suite's own."
-        ),
-    ] = None,
-    union: Annotated[
-        str | None,
-        typer.Option(
-            "--union", metavar="ORDER", help="With --suite: one line a model, from its revisions in order."
-        ),
-    ] = None,
-    accept: Annotated[
-        list[str] | None,
-        typer.Option("--accept", metavar="TASK=SPLIT", help="With --suite: let this split stand too."),
-    ] = None,
-    beside: Annotated[
-        list[Path] | None,
-        typer.Option("--beside", metavar="DIR", help="With --suite: a paper of results/published/."),
-    ] = None,
-    table: Annotated[
-        str | None, typer.Option("--table", metavar="ID", help="One table of a paper.")
-    ] = None,
+    suite: SuiteOption = None,
+    columns: ColumnsOption = "type",
+    average: AverageOption = None,
+    union: UnionOption = None,
+    accept: AcceptOption = None,
+    beside: BesideOption = None,
+    table: TableOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:

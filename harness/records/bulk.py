@@ -29,6 +29,23 @@ _NESTED = ("languages", "versions", "remarks")
 """Columns that are JSON text in the frame: a table needs them seldom, and as one value."""
 
 
+TABLE_COLUMNS = (
+    "variant",
+    "revision",
+    "seed",
+    "task",
+    "split",
+    "subset",
+    "metric",
+    "value",
+    "state",
+    "reason",
+    "source",
+    "remarks",
+)
+"""What the tables of suites need."""
+
+
 def to_bulk_frame(records: Sequence[Record]) -> pd.DataFrame:
     """Return one line a record with the columns of `Record`, nested ones as JSON text."""
     import pandas as pd
@@ -66,8 +83,12 @@ def write_bulk(folder: Path, records: Sequence[Record]) -> None:
     temporary.replace(folder / BULK_NAME)
 
 
-def read_frame(folder: Path) -> pd.DataFrame:
+def read_frame(folder: Path, *, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
     """Return the records of `folder` as `to_bulk_frame` gives them, from the faster of its two files.
+
+    Args:
+        folder: Where the records are.
+        columns: Fields of `Record` to read.
 
     Raises:
         RecordError: If there is no `records.jsonl`, or it is damaged or contradicts itself.
@@ -78,8 +99,9 @@ def read_frame(folder: Path) -> pd.DataFrame:
 
         with pq.ParquetFile(bulk) as file:
             if (file.schema_arrow.metadata or {}).get(_DIGEST) == _digest(folder / TEXT_NAME):
-                return file.read().to_pandas()
-    return to_bulk_frame(read_records(folder / TEXT_NAME))
+                frame: pd.DataFrame = file.read(columns=list(columns)).to_pandas()
+                return frame
+    return to_bulk_frame(read_records(folder / TEXT_NAME))[list(columns)]
 
 
 def _digest(path: Path) -> bytes:

@@ -118,13 +118,15 @@ def _store_queries(path: Path, per_query: Sequence[tuple[str, pa.Table]]) -> Non
 
     before = read_study_scores(path)
     tables = [own_scores(table, variant=model, seed=None, suite="") for model, table in per_query]
-    for table in tables if before is not None else ():
-        same = pc.and_(
-            pc.equal(before["variant"].cast(pa.string()), table["variant"][0].as_py()),
-            pc.equal(before["task"].cast(pa.string()), table["task"][0].as_py()),
-        )
-        before = before.filter(pc.invert(same))
-    write_study_scores(path, tables if before is None else [before, *tables])
+    if before is not None:
+        for table in tables:
+            same = pc.and_(
+                pc.equal(before["variant"].cast(pa.string()), table["variant"][0].as_py()),
+                pc.equal(before["task"].cast(pa.string()), table["task"][0].as_py()),
+            )
+            before = before.filter(pc.invert(same))
+        tables = [before, *tables]
+    write_study_scores(path, tables)
 
 
 def mark_duplicates(records: Iterable[Record]) -> list[Record]:
@@ -152,9 +154,7 @@ def _measurement(record: Record) -> tuple[object, ...]:
     return (record.variant, record.seed, record.task, record.split, record.subset, record.metric)
 
 
-def _set_aside(
-    before: Sequence[Record], records: Sequence[Record]
-) -> tuple[list[Record], list[Record]]:
+def _set_aside(before: Sequence[Record], records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     """Return the earlier records that stay as they are, and those that this import speaks for.
 
     An import speaks for every folder from which it has read a file.

@@ -58,9 +58,7 @@ def import_name(folder: Path) -> str:
 
 def is_revision(folder: Path) -> bool:
     """Return whether a folder is named as a revision is, or holds a model's description."""
-    return (
-        folder.name in _WORDS or bool(_HASH.fullmatch(folder.name)) or (folder / _META).is_file()
-    )
+    return folder.name in _WORDS or bool(_HASH.fullmatch(folder.name)) or (folder / _META).is_file()
 
 
 def _json_files(root: Path) -> Iterator[Path]:

@@ -33,8 +33,8 @@ _FORMER_NAMES = {
     "map_at_1000": ("map",),
     "max_over_subqueries_map_at_1000": ("map",),
 }
-"""Metric -> names that the same number had in older files. Rerankers scored their whole list then, which
-is what a cut at 1000 of a list of at most 1000 gives; the maximum over sub-queries was taken for both."""
+"""Metric -> names that the same number had in older files. Rerankers scored their whole list then, as
+a cut at 1000 of a shorter list does; the maximum over sub-queries was taken under both names."""
 
 
 class UnreadableError(ValueError):

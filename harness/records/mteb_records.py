@@ -66,7 +66,9 @@ def records_of(place: Place, content: bytes) -> list[Record]:
     return records
 
 
-def explain_absence(source: str, *, split: str, subset: str, held: Iterable[tuple[str, str]]) -> tuple[State, str]:
+def explain_absence(
+    source: str, *, split: str, subset: str, held: Iterable[tuple[str, str]]
+) -> tuple[State, str]:
     """Return the state and the reason of a split and subset that a file does not hold.
 
     Args:

@@ -1,8 +1,8 @@
 """Tables that papers print, as reference records.
 
-Owns `paper.json`, which says in what order a paper's numbers stand, beside the `records.jsonl` that holds
-them. The rule: a number is kept as it was printed, with the table it stands in; where a paper contradicts
-itself both numbers are kept and the contradiction is computed, never repaired.
+Owns `paper.json`, which says in what order a paper's numbers stand; they lie beside it in
+`records.jsonl`. The rule: a number is kept as it was printed, with the table it stands in; where a
+paper contradicts itself both numbers are kept and the contradiction is computed, never repaired.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which run belongs to which judgements, and the records that come of it.
 
-Owns the two layouts of a folder of runs: `<model>/<Task>.run` beside `qrels/<Task>.tsv` (or a folder or
-file of judgements given by name), and BEIR's `<Task>/qrels/<split>.tsv` with `<Task>/<model>.run` inside.
-The rule: a run without judgements, or one that cannot be read, is a record that says so.
+Owns the two layouts of a folder of runs: `<model>/<Task>.run` beside `qrels/<Task>.tsv` (or judgements
+given by name), and BEIR's `<Task>/qrels/<split>.tsv` with `<Task>/<model>.run` beside `qrels`. The rule:
+a run without judgements, or one that cannot be read, is a record that says so.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _run(path: Path, root: Path, name: str, qrels: Path | None) -> RunFile:
 
 
 def _beir_run(path: Path, folder: Path, source: str) -> RunFile:
-    """Return a run inside a BEIR folder: named after its model, and after the split if there are several."""
+    """Return a run inside a BEIR folder: `<model>.run`, or `<model>.<split>.run` for several splits."""
     splits = {one.stem: one for one in sorted((folder / _QRELS).glob("*.tsv"))}
     model, split = path.stem, "test" if "test" in splits or len(splits) != 1 else next(iter(splits))
     for one in splits:

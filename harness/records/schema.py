@@ -34,7 +34,9 @@ STATES: tuple[str, ...] = get_args(State)
 
 BroadState = Literal["ok", "not_applicable", "failed", "missing"]
 
-Remark = Literal["duplicate_revision", "recorded_main_differs", "other_spelling", "judged_without_results"]
+Remark = Literal[
+    "duplicate_revision", "recorded_main_differs", "other_spelling", "judged_without_results"
+]
 """What is worth knowing of a value: another revision of the model has one too; the file records another
 number as its main score; the metric stands in the file under a name that may mean another similarity;
 a run found nothing for some judged queries, which count as 0."""

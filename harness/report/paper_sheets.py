@@ -1,7 +1,7 @@
 """A paper's printed tables as sheets.
 
-Owns what is said beside the printed numbers: where they stand, and where an average disagrees with its own
-columns. The rule: numbers keep the digits that were printed.
+Owns what is said beside the printed numbers: where they stand, and where an average disagrees with its
+own columns. The rule: numbers keep the digits that were printed.
 """
 
 from __future__ import annotations
@@ -52,36 +52,33 @@ def _sheet(paper: Paper, table: PaperTable) -> Sheet:
         ]
         marks[row.name] = tuple(str(first + place) for place in range(len(told)))
     sources = sorted({one.source for key, one in paper.records.items() if key[0] == table.id})
-    shared = {
-        "title": f"{table.title} ({table.id})",
-        "footnotes": tuple(footnotes),
-        "notes": (*table.notes, *(f"Source: {source}." for source in sources)),
-    }
+    title = f"{table.title} ({table.id})"
+    notes = (*table.notes, *(f"Source: {source}." for source in sources))
     if table.is_transposed:
-        return Sheet(
-            label_heads=("task",),
-            heads=tuple(row.name + "".join(f" [{one}]" for one in marks[row.name]) for row in table.rows),
-            rows=tuple(
-                SheetRow(
-                    labels=(column,),
-                    cells=tuple(_cell(paper, table, row, column) for row in table.rows),
-                )
-                for column in table.columns
-            ),
-            **shared,
-        )
-    return Sheet(
-        label_heads=("row",),
-        heads=table.columns,
-        rows=tuple(
+        heads = [row.name + "".join(f" [{one}]" for one in marks[row.name]) for row in table.rows]
+        lines = [
+            SheetRow(
+                labels=(column,), cells=tuple(_cell(paper, table, row, column) for row in table.rows)
+            )
+            for column in table.columns
+        ]
+    else:
+        heads = list(table.columns)
+        lines = [
             SheetRow(
                 labels=(row.name,),
                 cells=tuple(_cell(paper, table, row, column) for column in table.columns),
                 marks=marks[row.name],
             )
             for row in table.rows
-        ),
-        **shared,
+        ]
+    return Sheet(
+        title=title,
+        label_heads=("column" if table.is_transposed else "row",),
+        heads=tuple(heads),
+        rows=tuple(lines),
+        footnotes=tuple(footnotes),
+        notes=notes,
     )
 
 

@@ -1,7 +1,7 @@
 """A table of numbers under several label columns, before it has a form.
 
-Owns `Sheet`, what the tables of suites and of papers are laid out from. The rule: texts are rounded once,
-here; the formats only set them. What the numbers are is left to `harness.tables`.
+Owns `Sheet`, from which the tables of suites and of papers are laid out. The rule: texts are rounded
+once, here; the formats only set them. What the numbers are is left to `harness.tables`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any, Literal
 from harness.tables.format import format_score
 from harness.tables.suite_table import SuiteColumn, SuiteRow, SuiteTable
 from harness.tables.table import Footnote, Standing
+
+_MAX_NAMED = 4
+"""Rows that a footnote names; more are counted, and carry its mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +64,10 @@ def sheet_of(table: SuiteTable, *, references: Sequence[SuiteRow] = ()) -> Sheet
         table: The table.
         references: Rows that stand below it and take no rank, such as those that a paper prints.
     """
-    footnotes: list[Footnote] = []
+    everything = (*table.rows, *references)
+    footnotes, marks = _footnotes(everything)
     rows = []
-    for row in (*table.rows, *references):
-        marks = []
-        for sentence in row.footnotes:
-            mark = str(len(footnotes) + 1)
-            name = " ".join(part for part in (row.model, row.revision) if part)
-            footnotes.append(Footnote(mark=mark, text=f"{name}: {sentence}"))
-            marks.append(mark)
+    for row in everything:
         cells = [_cell(value, column) for value, column in zip(row.values, table.columns, strict=True)]
         rows.append(
             SheetRow(
@@ -77,7 +75,7 @@ def sheet_of(table: SuiteTable, *, references: Sequence[SuiteRow] = ()) -> Sheet
                 cells=tuple(cells),
                 last=row.coverage,
                 role="reference" if any(row is one for one in references) else "variant",
-                marks=tuple(marks),
+                marks=tuple(marks[sentence] for sentence in row.footnotes),
                 facts=_facts(row),
             )
         )
@@ -87,9 +85,28 @@ def sheet_of(table: SuiteTable, *, references: Sequence[SuiteRow] = ()) -> Sheet
         heads=tuple(column.name for column in table.columns),
         rows=tuple(_ranked(rows, table.columns)),
         last_head="coverage",
-        footnotes=tuple(footnotes),
+        footnotes=footnotes,
         notes=table.notes,
     )
+
+
+def _footnotes(rows: Sequence[SuiteRow]) -> tuple[tuple[Footnote, ...], dict[str, str]]:
+    """Return the footnotes in order of first use, and the mark of each sentence; rows may share one."""
+    owners: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in row.footnotes:
+            name = " ".join(part for part in (row.model, row.revision) if part)
+            owners.setdefault(sentence, []).append(name)
+    marks = {sentence: str(place) for place, sentence in enumerate(owners, start=1)}
+    footnotes = tuple(
+        Footnote(mark=marks[sentence], text=f"{_named(names)}: {sentence}")
+        for sentence, names in owners.items()
+    )
+    return footnotes, marks
+
+
+def _named(names: Sequence[str]) -> str:
+    return "; ".join(names) if len(names) <= _MAX_NAMED else f"{len(names)} rows"
 
 
 def _cell(value: float | None, column: SuiteColumn) -> SheetCell:

@@ -1,7 +1,7 @@
 """Sheets as CSV, Markdown, LaTeX, JSON and an HTML fragment.
 
-Owns the layout of each format. The rule: the same sheet gives the same bytes, every string is escaped for
-its format, and CSV holds the numbers alone, so that its remarks have to be told elsewhere.
+Owns the layout of each format. The rule: the same sheet gives the same bytes, every string is escaped,
+and CSV holds the numbers alone, so that its remarks have to be told elsewhere.
 """
 
 from __future__ import annotations
@@ -91,9 +91,7 @@ def render_json(sheet: Sheet) -> str:
             {
                 **dict(zip(sheet.label_heads, row.labels, strict=True)),
                 "role": row.role,
-                "values": {
-                    head: cell.value for head, cell in zip(sheet.heads, row.cells, strict=True)
-                },
+                "values": {head: cell.value for head, cell in zip(sheet.heads, row.cells, strict=True)},
                 "shown": {head: cell.text for head, cell in zip(sheet.heads, row.cells, strict=True)},
                 **({sheet.last_head: row.last} if sheet.last_head else {}),
                 "footnotes": [notes[mark] for mark in _marks_of(row)],

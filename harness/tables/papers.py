@@ -67,7 +67,7 @@ def _rows(paper: Paper, table: SuiteTable) -> Iterator[SuiteRow]:
         if printed.suite != table.suite.name:
             continue
         for row in printed.rows:
-            values = tuple(_value(paper, printed, row, column, table) for column in table.columns)
+            values = tuple(_value(paper, printed, row, column) for column in table.columns)
             if all(value is None for value in values):
                 continue
             told = [*row.notes, check_average(paper, printed, row)]
@@ -84,9 +84,7 @@ def _rows(paper: Paper, table: SuiteTable) -> Iterator[SuiteRow]:
             )
 
 
-def _value(
-    paper: Paper, printed: PaperTable, row: PaperRow, column: SuiteColumn, table: SuiteTable
-) -> float | None:
+def _value(paper: Paper, printed: PaperTable, row: PaperRow, column: SuiteColumn) -> float | None:
     if column.kind in {"task", "type"} or column.name == AVERAGE:
         value = paper.printed(printed, row, column.name)
         return None if value is None else float(value / 100)

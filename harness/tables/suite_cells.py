@@ -1,4 +1,4 @@
-"""What a suite asks of the records: each task's splits, subsets and metrics, and what may stand for them.
+"""What a suite asks of the records: splits, subsets and metrics, and what may stand for them.
 
 Owns the list of wanted cells. The rule: a cell has its usual split and metric first; another name of the
 same split may stand for it, and another split only where the reader asks for it by name.
@@ -59,10 +59,10 @@ def list_wanted(suite: Suite, *, accept: Mapping[str, str] | None = None) -> Wan
     """
     accept = dict(accept or {})
     names = [task.name for task in suite.tasks]
-    for task in accept:
-        if task not in names:
+    for name in accept:
+        if name not in names:
             raise RecordError(
-                f"{suite.name} has no task {task!r}.{did_you_mean(task, names)}",
+                f"{suite.name} has no task {name!r}.{did_you_mean(name, names)}",
                 cure="--accept takes TASK=SPLIT with a task of the suite",
             )
     cells: list[WantedCell] = []

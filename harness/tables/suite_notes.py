@@ -58,9 +58,7 @@ def _describe_gaps(gaps: Iterable[Gap]) -> list[str]:
     for gap in sorted(gaps, key=lambda one: one.task):
         if gap.state == "missing" and gap.files:
             sentences.setdefault(gap.folder, []).extend(gap.files)
-    told = [
-        f"missing: {folder}/ has no {_listed(files)}" for folder, files in sorted(sentences.items())
-    ]
+    told = [f"missing: {folder}/ has no {_listed(files)}" for folder, files in sorted(sentences.items())]
     for gap in sorted(gaps, key=lambda one: (one.state, one.task)):
         if gap.state == "missing" and gap.files:
             continue
@@ -92,9 +90,7 @@ def _describe_remarks(scores: SuiteScores) -> dict[int, list[str]]:
     return told
 
 
-def _describe_duplicates(
-    scores: SuiteScores, remarked: pd.DataFrame
-) -> Iterable[tuple[int, str]]:
+def _describe_duplicates(scores: SuiteScores, remarked: pd.DataFrame) -> Iterable[tuple[int, str]]:
     own = remarked.loc[remarked["remarks"].str.contains('"duplicate_revision"', regex=False)]
     revisions: dict[str, list[str]] = {}
     for key in scores.rows:
@@ -142,4 +138,3 @@ def _describe_union(counts: Mapping[str, int], unused: Iterable[str]) -> list[st
 
 def _listed(items: Iterable[str]) -> str:
     return ", ".join(items)
-

@@ -40,8 +40,8 @@ class SuiteScores:
     values: Floats
     """Rows by tasks, in the evaluator's unit; NaN where not all is there."""
     frame: pd.DataFrame
-    """The records of the suite's tasks and their parts, with the columns `row` (its index), `cell` (index
-    of the wanted cell that a record is one of the names of, else -1) and `rank` (0 for the first name)."""
+    """The records of the suite's tasks and their parts, with the columns `row` (its index), `cell` (the
+    wanted cell's index that a record may stand for, else -1) and `rank` (0 for the preferred name)."""
     folders: tuple[str, ...]
     """For each row the folder of one of its files; empty where records name no file."""
     part_values: dict[int, Floats]
@@ -110,7 +110,7 @@ def aggregate(own: Floats, parts: Sequence[Floats]) -> Floats:
 
 
 def _shown_revisions(frame: pd.DataFrame) -> pd.Series[str]:
-    """Return the revision by which a record's row is known: none where seeds of a variant have their own."""
+    """Return the revision that a record's row is known by: none where each seed has its own."""
     seeded = frame["seed"].notna()
     revisions = frame["revision"]
     if not seeded.any():

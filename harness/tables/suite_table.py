@@ -135,7 +135,7 @@ def default_averages(suite: Suite) -> tuple[AverageKind, ...]:
 
 
 def borda_ranks(values: Floats) -> list[float | None]:
-    """Return each row's place by Borda count over the tasks; 1 is the best, equals share the better place.
+    """Return each row's place by Borda count over the tasks; 1 is best, equals share the better place.
 
     On each task a row gets as many points as there are rows behind it, equals sharing theirs, as in
     mteb; a row that lacks a task has no rank, and does not count for the others' ranks.
@@ -143,25 +143,21 @@ def borda_ranks(values: Floats) -> list[float | None]:
     Args:
         values: Rows by tasks; NaN where there is no value.
     """
-    whole = ~np.isnan(values).any(axis=1)
+    whole = ~np.asarray(np.isnan(values).any(axis=1))
     kept = values[whole]
     below = (kept[:, None, :] > kept[None, :, :]).sum(axis=(1, 2))
     equal = (kept[:, None, :] == kept[None, :, :]).sum(axis=(1, 2)) - kept.shape[1]
     points = 2 * below + equal  # twice the count, so that shared points stay whole numbers
     ranks = iter([1 + int((points > own).sum()) for own in points])
-    return [next(ranks) if one else None for one in whole]
+    return [next(ranks) if one else None for one in whole.tolist()]
 
 
-def _columns(
-    suite: Suite, by: ColumnsBy, averages: Sequence[AverageKind]
-) -> tuple[SuiteColumn, ...]:
+def _columns(suite: Suite, by: ColumnsBy, averages: Sequence[AverageKind]) -> tuple[SuiteColumn, ...]:
     everything = tuple(range(len(suite.tasks)))
     columns = []
     if by == "task":
         order = sorted(everything, key=lambda one: (suite.tasks[one].task_type, suite.tasks[one].name))
-        columns += [
-            SuiteColumn(name=suite.tasks[one].name, kind="task", tasks=(one,)) for one in order
-        ]
+        columns += [SuiteColumn(name=suite.tasks[one].name, kind="task", tasks=(one,)) for one in order]
     else:
         for task_type in suite.types:
             own = tuple(one for one in everything if suite.tasks[one].task_type == task_type)
@@ -204,6 +200,8 @@ def _notes(suite: Suite, columns: Sequence[SuiteColumn]) -> tuple[str, ...]:
     if "type_average" in kinds:
         notes.append(f"AverageOfTypes: unweighted, over the means of the {len(suite.types)} task types.")
     if "borda" in kinds:
-        notes.append("BordaRank: place by Borda count over the tasks among the complete rows; 1 is best.")
+        notes.append(
+            "BordaRank: place by Borda count over the tasks among the complete rows; 1 is best."
+        )
     notes.append("A mean is blank unless all its tasks are there.")
     return tuple(notes)

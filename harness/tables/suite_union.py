@@ -64,10 +64,10 @@ def unite(scores: SuiteScores, gaps: _Gaps, *, preference: Sequence[str]) -> Uni
         used = [index for group in ranked for index in group]
         counts: dict[str, int] = {}
         for task in range(values.shape[1]):
-            row, gap = _choose(scores, gaps, ranked, task)
-            if row is not None:
-                values[place, task] = scores.values[row, task]
-                revision = scores.rows[row].revision
+            chosen, gap = _choose(scores, gaps, ranked, task)
+            if chosen is not None:
+                values[place, task] = scores.values[chosen, task]
+                revision = scores.rows[chosen].revision
                 counts[revision] = counts.get(revision, 0) + 1
                 continue
             parts = _parts(scores, used, task)
@@ -87,9 +87,7 @@ def unite(scores: SuiteScores, gaps: _Gaps, *, preference: Sequence[str]) -> Uni
     )
 
 
-def _ranked(
-    scores: SuiteScores, members: Sequence[int], preference: Sequence[str]
-) -> list[list[int]]:
+def _ranked(scores: SuiteScores, members: Sequence[int], preference: Sequence[str]) -> list[list[int]]:
     """Return the rows of a model in the order of the preference, those of one rank together."""
     return [
         [one for one in members if _is_meant(scores.rows[one].revision, word, preference)]

@@ -99,9 +99,7 @@ def _frame(folder: Path) -> pd.DataFrame:
 def _table(published: Path, one: Printed, *, by_task: bool) -> SuiteTable:
     frame = _frame(published / one.snapshot / "results" / one.folder)
     union = ("revision", "external", "none") if one.revision.startswith("UNION") else ()
-    return build_suite_table(
-        frame, find_suite(one.suite), by="task" if by_task else "type", union=union
-    )
+    return build_suite_table(frame, find_suite(one.suite), by="task" if by_task else "type", union=union)
 
 
 def _ours(published: Path, one: Printed, table: SuiteTable | None = None) -> float | None:
@@ -112,9 +110,7 @@ def _ours(published: Path, one: Printed, table: SuiteTable | None = None) -> flo
 
 
 def _row(table: SuiteTable, one: Printed) -> SuiteRow:
-    wanted = (
-        "UNION(revision,external,none)" if one.revision.startswith("UNION") else one.revision
-    )
+    wanted = "UNION(revision,external,none)" if one.revision.startswith("UNION") else one.revision
     return next(row for row in table.rows if row.revision == wanted)
 
 
@@ -154,7 +150,9 @@ def test_the_causes_account_for_the_disagreements(shared_published: Path) -> Non
     for key, row in _known().items():
         one = numbers[key]
         if row["remedy"] != "other run":
-            assert one.is_met_by(_ours(shared_published, one, _remedied(shared_published, one, row))), key
+            assert one.is_met_by(_ours(shared_published, one, _remedied(shared_published, one, row))), (
+                key
+            )
             checked += 1
     assert checked == 9
 

@@ -15,7 +15,9 @@ REVISION = "8b3219a92973c328a8e22fadcfa821b5dc75636a"
 
 def made_up(task: str) -> float:
     """Return a number between 0.2 and 0.8 that belongs to a task."""
-    return round(0.2 + sum(ord(letter) * place for place, letter in enumerate(task, 3)) % 6000 / 10000, 4)
+    return round(
+        0.2 + sum(ord(letter) * place for place, letter in enumerate(task, 3)) % 6000 / 10000, 4
+    )
 
 
 def cells_of(suite: str = V1) -> dict[str, tuple[str, str]]:

@@ -52,9 +52,14 @@ def test_an_unknown_suite_is_answered_with_the_closest() -> None:
 
 def test_look_alikes_are_different_tasks() -> None:
     facts = task_facts()
-    assert {"SummEval", "SummEvalSummarization.v2", "STS22", "STS22.v2", "FEVER", "FEVERHardNegatives"} <= set(
-        facts
-    )
+    assert {
+        "SummEval",
+        "SummEvalSummarization.v2",
+        "STS22",
+        "STS22.v2",
+        "FEVER",
+        "FEVERHardNegatives",
+    } <= set(facts)
     assert len(facts["CQADupstackRetrieval"].parts) == 12
 
 

@@ -10,7 +10,9 @@ from tests.records.result_files import REVISION, write_model
 FILE = f"org__small/{REVISION}/SciFact.json"
 
 
-@pytest.mark.parametrize("start", ["", "results", "results/org__small", f"results/org__small/{REVISION}"])
+@pytest.mark.parametrize(
+    "start", ["", "results", "results/org__small", f"results/org__small/{REVISION}"]
+)
 def test_a_file_has_one_source_wherever_the_import_starts(tmp_path: Path, start: str) -> None:
     top = tmp_path / "snapshot"
     write_model(top / "results")

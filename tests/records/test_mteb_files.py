@@ -13,7 +13,9 @@ def _parse(content: object) -> object:
     return parse_result(json.dumps(content).encode())
 
 
-@pytest.mark.parametrize("task", ["SciFact", "STS22", "TwitterURLCorpus", "AskUbuntuDupQuestions", "SummEval"])
+@pytest.mark.parametrize(
+    "task", ["SciFact", "STS22", "TwitterURLCorpus", "AskUbuntuDupQuestions", "SummEval"]
+)
 def test_all_layouts_give_the_same_numbers(task: str) -> None:
     from harness.records.facts import task_facts
 
@@ -66,7 +68,9 @@ def test_several_splits_and_subsets_are_kept_apart() -> None:
 
 
 def test_bare_nan_is_read_and_is_no_number() -> None:
-    content = b'{"task_name": "X", "mteb_version": null, "scores": {"test": [{"main_score": NaN, "f1": 1}]}}'
+    content = (
+        b'{"task_name": "X", "mteb_version": null, "scores": {"test": [{"main_score": NaN, "f1": 1}]}}'
+    )
     file = parse_result(content)
     found = file.entries[0].find("main_score")
     assert found is not None

@@ -28,7 +28,11 @@ def test_a_plain_file_is_one_record_with_all_that_the_file_says(tmp_path: Path) 
     (record,) = _records(tmp_path, "SciFact", today("SciFact", "test", "default", 0.7)).values()
     assert (record.variant, record.revision, record.task_type) == ("m", REVISION, "Retrieval")
     assert (record.state, record.value, record.metric, record.is_main) == ("ok", 0.7, "ndcg_at_10", True)
-    assert (record.evaluator, record.dataset_revision, record.wall_seconds) == ("mteb 1.34.7", "abc", 1.5)
+    assert (record.evaluator, record.dataset_revision, record.wall_seconds) == (
+        "mteb 1.34.7",
+        "abc",
+        1.5,
+    )
     assert record.languages == ("eng-Latn",)
     assert record.suite == ""
 

@@ -37,8 +37,15 @@ def test_scores_are_those_of_ranx(judgements: dict[str, dict[str, int]], data: s
         for query in judgements
     }
     scores = score_run(run, judgements)
-    names = {"ndcg_at_10": "ndcg@10", "map_at_10": "map@10", "recall_at_10": "recall@10", "mrr_at_10": "mrr@10"}
-    relevant = {query: {one: max(grade, 0) for one, grade in own.items()} for query, own in judgements.items()}
+    names = {
+        "ndcg_at_10": "ndcg@10",
+        "map_at_10": "map@10",
+        "recall_at_10": "recall@10",
+        "mrr_at_10": "mrr@10",
+    }
+    relevant = {
+        query: {one: max(grade, 0) for one, grade in own.items()} for query, own in judgements.items()
+    }
     for ours, theirs in names.items():
         value = ranx.evaluate(ranx.Qrels(relevant), ranx.Run(run), theirs)
         assert scores.mean(ours) == pytest.approx(float(value), abs=1e-6), ours
@@ -126,9 +133,7 @@ def test_scores_by_query_are_kept_and_their_mean_is_the_record(tmp_path: Path) -
     target = tmp_path / "to"
     for _ in range(2):
         read = read_folder(tmp_path / "runs")
-        store_records(
-            read.records, target, num_files=read.num_files, per_query=read.per_query
-        )
+        store_records(read.records, target, num_files=read.num_files, per_query=read.per_query)
         table = read_study_scores(target / "per_query.parquet")
         assert table is not None
         frame = table.to_pandas()

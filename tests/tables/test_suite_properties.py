@@ -97,7 +97,8 @@ def test_averages_are_the_plain_means(found: dict[tuple[str, str, str, str], flo
         if row.gaps:
             continue
         score = {
-            task: (found[row.model, row.revision, task, "x"] + found[row.model, row.revision, task, "y"]) / 2
+            task: (found[row.model, row.revision, task, "x"] + found[row.model, row.revision, task, "y"])
+            / 2
             for task in TASKS
         }
         by_type = {kind: [score[task] for task in TASKS if TASKS[task] == kind] for kind in "ABC"}

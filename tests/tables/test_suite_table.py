@@ -85,10 +85,10 @@ def test_deleting_any_file_blanks_its_type_and_names_it(results: Path, task: str
     table = _table(results)
     (row,) = table.rows
     suite = find_suite(V1)
-    task_type = next(
-        one.task_type for one in suite.tasks if task in {one.name, *one.parts}
-    )
-    blank = [column.name for column, value in zip(table.columns, row.values, strict=True) if value is None]
+    task_type = next(one.task_type for one in suite.tasks if task in {one.name, *one.parts})
+    blank = [
+        column.name for column, value in zip(table.columns, row.values, strict=True) if value is None
+    ]
     assert blank == [task_type, "Average"]
     assert row.coverage == "55/56"
     assert any(f"{task}.json" in sentence for sentence in row.footnotes)
