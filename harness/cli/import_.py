@@ -12,7 +12,6 @@ import typer
 from harness.cli.locate import IMPORTS
 from harness.cli.options import HomeOption, JsonOption, print_json
 
-
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder of result files, or of run files with qrels.")
 ]
