@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness import __version__
-from harness.cli import evaluate, plan, report, run, schema, status, tables, verify
+from harness.cli import compare, evaluate, plan, publish, report, run, schema, status, tables, verify
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -48,7 +48,9 @@ for _name, _module in (
     ("run", run),
     ("status", status),
     ("tables", tables),
+    ("compare", compare),
     ("report", report),
+    ("publish", publish),
     ("verify", verify),
     ("evaluate", evaluate),
     ("schema", schema),

@@ -86,8 +86,7 @@ def explain_marks(table: Table) -> list[str]:
     ]
     if not cells:
         return []
-    levels = {cell.inference.level for cell in cells if cell.inference is not None}
-    shown = "; ".join(f"{MARKS[level]} {_MEANINGS[level]}" for level in MARKS if level in levels)
+    shown = explain_levels([cell.inference for cell in cells if cell.inference is not None])
     family = (
         f"Differs from the baseline with p < 0.05 after Holm's correction over all {len(cells)} "
         f"comparisons of this table: {shown}. {NOT_SIGNIFICANT}: not significant."
@@ -100,6 +99,12 @@ def explain_marks(table: Table) -> list[str]:
             "texts."
         )
     return notes
+
+
+def explain_levels(inferences: Sequence[Inference]) -> str:
+    """Return the meaning of each mark that `inferences` can have."""
+    levels = {one.level for one in inferences}
+    return "; ".join(f"{MARKS[level]} {_MEANINGS[level]}" for level in MARKS if level in levels)
 
 
 def _with_inference(
