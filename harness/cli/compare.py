@@ -96,7 +96,9 @@ def _parse(text: str, study: str) -> _Name:
         return _Name(parts[0], study, seed)
     if len(parts) == 2 and all(parts):
         return _Name(parts[1], parts[0], seed)
-    raise RecordError(f"{text!r} names no row", cure="write ROW, STUDY::ROW, ROW::SEED or STUDY::ROW::SEED")
+    raise RecordError(
+        f"{text!r} names no row", cure="write ROW, STUDY::ROW, ROW::SEED or STUDY::ROW::SEED"
+    )
 
 
 def _label(found: _Found, name: _Name) -> str:
@@ -139,7 +141,7 @@ def _candidates(name: _Name, *, home: Path | None) -> list[_Found]:
         if row is None:
             raise refuse_name(summary, name.row, where=str(folder))
         return [_Found(folder, summary, records, row)]
-    found = []
+    found: list[_Found] = []
     roots = ((home or Path(".harness")) / "studies", RESULTS)
     folders = [folder for root in roots for folder in published(root)]
     for folder in folders:

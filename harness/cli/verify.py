@@ -38,7 +38,7 @@ def command(
 
     Examples: `harness verify`, `harness verify quickstart`
     """
-    from harness.report.agreement import Agreement, compare_report
+    from harness.report.agreement import compare_report
 
     found: list[Agreement] = []
     for folder in _folders(study):

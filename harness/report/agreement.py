@@ -76,13 +76,9 @@ def _compare_file(file: Path, rebuilt: str) -> Agreement:
             around = ("absent" if text is None else text for text in (one, other))
             first, second = _around(*around)
             status: Status = "rounding" if is_close else "differs"
-            cells.append(
-                CellAgreement(place=place, status=status, published=first, rebuilt=second)
-            )
+            cells.append(CellAgreement(place=place, status=status, published=first, rebuilt=second))
     status, detail = compare_texts(published, rebuilt)
-    return Agreement(
-        file=file, status=status, detail=detail, num_cells=num_cells, cells=tuple(cells)
-    )
+    return Agreement(file=file, status=status, detail=detail, num_cells=num_cells, cells=tuple(cells))
 
 
 def compare_texts(published: str, rebuilt: str) -> tuple[Status, str]:

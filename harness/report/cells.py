@@ -1,8 +1,8 @@
 """A report's file as cells with names.
 
-Owns what counts as a cell in each format: a field of CSV by row and column, a value of JSON by its path,
-and else a piece of a line between the format's separators. The rule: every character of a file is in some
-cell or is a separator, so that files with equal cells say the same.
+Owns what counts as a cell in each format: a field of CSV by row and column, a value of JSON by its
+path, and else a piece of a line between the format's separators. The rule: every character of a file
+is in some cell or is a separator, so that files with equal cells say the same.
 """
 
 from __future__ import annotations

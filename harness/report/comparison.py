@@ -6,15 +6,16 @@ intervals and marks, the verdict over all tasks, and the configuration fields th
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Sequence
 
 from harness.identity.canonical import to_plain
-from harness.report.delimited import render_csv_table
 from harness.report.latex import render_latex_table
 from harness.report.markdown import escape, render_table
 from harness.report.page import render_fragment_of
-from harness.tables.compare import Comparison, TaskComparison
+from harness.tables.compare import Comparison, FieldDifference, TaskComparison
 from harness.tables.format import format_difference, format_score
 from harness.tables.levels import SIGNIFICANT
 from harness.tables.significance import NOT_SIGNIFICANT, explain_levels, mark_of
@@ -29,7 +30,7 @@ def render_comparison(comparison: Comparison, form: str) -> str:
     if form == "json":
         return json.dumps(to_plain(comparison), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if form == "csv":
-        return render_csv_table(table)
+        return _csv(comparison)
     if form == "tex":
         return render_latex_table(table, caption=table.caption, label="comparison")
     if form == "html":
@@ -39,6 +40,26 @@ def render_comparison(comparison: Comparison, form: str) -> str:
     parts.append("## Configuration fields that differ\n")
     parts.append(_fields(comparison))
     return "\n".join(parts)
+
+
+def _csv(comparison: Comparison) -> str:
+    """Return a line a task, scores as shown, with the test behind each difference."""
+    heads = ["task", "metric", comparison.first, comparison.second, "difference"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow([*heads, "low", "high", "p", "p_holm", "level", "seeds", "queries"])
+    for one in comparison.tasks:
+        scale, found = one.scale, one.inference
+        line = [one.task, one.metric]
+        sides = (one.first, one.second)
+        line += ["" if value is None else format_score(value, scale=scale) for value in sides]
+        line.append("" if one.difference is None else format_difference(one.difference, scale=scale))
+        if found is not None:
+            line += [format_difference(end, scale=scale) for end in (found.low, found.high)]
+            line += [f"{found.p_value:.4f}", f"{found.adjusted or 0.0:.4f}", found.level]
+            line += [str(found.num_seeds), str(found.num_units)]
+        writer.writerow(line + [""] * (len(heads) + 7 - len(line)))
+    return buffer.getvalue()
 
 
 def lay_out(comparison: Comparison) -> Table:
@@ -76,10 +97,11 @@ def describe_overall(comparison: Comparison) -> list[str]:
     overall = comparison.overall
     if not overall.num_tasks:
         return ["No task was measured on both sides."]
-    lines = [
+    counts = (
         f"{comparison.second} is better on {overall.wins}, equal on {overall.ties} and worse on "
         f"{overall.losses} of {overall.num_tasks} tasks."
-    ]
+    )
+    lines = [counts]
     if overall.low is not None and overall.high is not None and overall.randomisation is not None:
         wilcoxon = "" if overall.wilcoxon is None else f", Wilcoxon p = {overall.wilcoxon:.4f}"
         verdict = "" if overall.randomisation < SIGNIFICANT else f" ({NOT_SIGNIFICANT})"
@@ -130,11 +152,32 @@ def _fields(comparison: Comparison) -> str:
     elif not comparison.fields:
         lines = ["- none: both were made from the same configuration"]
     else:
-        lines = [
-            f"- {escape(one.field)}: {escape(one.first if one.first is not None else 'absent')} → "
-            f"{escape(one.second if one.second is not None else 'absent')}"
-            for one in comparison.fields
-        ]
+        lines = _grouped(comparison)
     return "\n".join(lines) + "\n"
 
 
+def _grouped(comparison: Comparison) -> list[str]:
+    """Return a line a field, and one line for all fields of a stage that only one side has."""
+    stages: dict[str, list[FieldDifference]] = {}
+    for one in comparison.fields:
+        stages.setdefault(one.field.partition(".")[0], []).append(one)
+    lines = []
+    for stage, fields in stages.items():
+        owner = ""
+        if len(fields) > 1 and all(one.first is None for one in fields):
+            owner = comparison.second
+        elif len(fields) > 1 and all(one.second is None for one in fields):
+            owner = comparison.first
+        if owner:
+            values = [(one.field, one.second if one.first is None else one.first) for one in fields]
+            listed = "; ".join(f"{name.partition('.')[2]} {value}" for name, value in values if value)
+            lines.append(f"- {escape(stage)}, only in {escape(owner)}: {escape(listed)}")
+            continue
+        lines += [f"- {escape(one.field)}: {_told(one.first)} → {_told(one.second)}" for one in fields]
+    return lines
+
+
+def _told(value: str | None) -> str:
+    if value is None:
+        return "absent"
+    return escape(value) if value else "empty"

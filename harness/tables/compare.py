@@ -2,9 +2,9 @@
 
 Owns `compare`. The rule: what is compared was measured with the same metric on the same task, and what
 else differs between the two, in measuring or in making, is named beside the numbers. Seeds are paired
-where both sides share them; one model stands against each seed of the other side; two sides with several
-seeds and none in common are compared as the models at hand. Where rows come from is left to `sides`, tests
-to `levels` and `over_tasks`.
+where both sides share them; one model stands against each seed of the other side; two sides with
+several seeds and none in common are compared as the models at hand. Where rows come from is left to
+`sides`, tests to `levels` and `over_tasks`.
 """
 
 from __future__ import annotations
@@ -105,9 +105,7 @@ def compare(first: Side, second: Side, *, queries: QueryScores | None = None) ->
     )
 
 
-def _compare_fields(
-    first: Mapping[str, str], second: Mapping[str, str]
-) -> tuple[FieldDifference, ...]:
+def _compare_fields(first: Mapping[str, str], second: Mapping[str, str]) -> tuple[FieldDifference, ...]:
     """Return the fields that differ; nothing where one side's configuration is not known."""
     if not first or not second:
         return ()
@@ -118,9 +116,7 @@ def _compare_fields(
     )
 
 
-def _compare_task(
-    task: str, first: Side, second: Side, queries: QueryScores | None
-) -> TaskComparison:
+def _compare_task(task: str, first: Side, second: Side, queries: QueryScores | None) -> TaskComparison:
     one, other = first.scores.get(task), second.scores.get(task)
     known = [score for score in (one, other) if score is not None and score.records]
     records = [record for score in known for record in score.records]
@@ -162,7 +158,9 @@ def _mean(score: Score | None) -> float | None:
 
 def _shared(first: Side, second: Side) -> list[int]:
     seeds = {member.seed for member in second.members if member.seed is not None}
-    return sorted(member.seed for member in first.members if member.seed in seeds and member.seed is not None)
+    return sorted(
+        member.seed for member in first.members if member.seed in seeds and member.seed is not None
+    )
 
 
 def _by_seed(one: Score, other: Score, *, shared: Sequence[int]) -> tuple[float, FloatArray | None]:
@@ -223,12 +221,13 @@ def _by_query(
             return None
         sides.append(found)
     (units, ours), (others, theirs) = sides
-    if not np.array_equal(units.keys, others.keys):
+    # Repeated experiments are no queries: they say nothing of other test texts.
+    if units.unit != "query" or not np.array_equal(units.keys, others.keys):
         return None
     seeds = [[member.seed for member in side.members] for side in (first, second)]
     paired = _pair(ours, theirs, *seeds, shared=_shared(first, second))
     if paired is None:
         paired = theirs.mean(axis=0, keepdims=True) - ours.mean(axis=0, keepdims=True)
     if len(paired) > 1:
-        return over_both(paired, unit=units.unit)
-    return over_queries(paired, unit=units.unit)[0] if paired.shape[1] > 1 else None
+        return over_both(paired)
+    return over_queries(paired)[0] if paired.shape[1] > 1 else None

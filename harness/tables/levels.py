@@ -38,10 +38,10 @@ class Inference:
     p_value: float
     """Two-sided, of no difference; not corrected for other comparisons."""
     level: Level
-    unit: Literal["query", "experiment", ""] = ""
-    """What a query stands for: experiments are mteb's repeated draws of a training set or a batch."""
     num_seeds: int = 0
+    """Differences by seed behind it; 0 where seeds are no level of it."""
     num_units: int = 0
+    """Queries or tasks behind it; 0 where neither are a level of it."""
     detectable: float | None = None
     """The smallest true difference that would be found four times in five."""
     adjusted: float | None = None
@@ -53,10 +53,8 @@ class Inference:
         return (self.p_value if self.adjusted is None else self.adjusted) < SIGNIFICANT
 
 
-def over_queries(
-    differences: FloatArray, *, unit: Literal["query", "experiment"] = "query"
-) -> list[Inference]:
-    """Return for each row of [k, n] what its n units say: models at hand, queries drawn.
+def over_queries(differences: FloatArray, *, level: Level = "queries") -> list[Inference]:
+    """Return for each row of [k, n] what its n queries (or tasks) say: models at hand, queries drawn.
 
     p by randomisation, the interval by bootstrap.
     """
@@ -73,9 +71,7 @@ def over_queries(
             low=float(interval[0]),
             high=float(interval[1]),
             p_value=float(p_value),
-            level="queries",
-            unit=unit,
-            num_seeds=1,
+            level=level,
             num_units=num,
             detectable=smallest_detectable(float(error), degrees=num - 1),
         )
@@ -92,12 +88,10 @@ def over_seeds(differences: FloatArray) -> Inference | None:
     return _student(float(differences.mean()), error, degrees=num - 1, level="seeds", num_seeds=num)
 
 
-def over_both(
-    differences: FloatArray, *, unit: Literal["query", "experiment"] = "query"
-) -> Inference | None:
+def over_both(differences: FloatArray) -> Inference | None:
     """Return what [s, n] differences say of other seeds and queries; None for fewer than two of one.
 
-    Seeds and units are crossed random factors without replication: with mean squares A for seeds, B
+    Seeds and queries are crossed random factors without replication: with mean squares A for seeds, B
     for units and R for the rest, the variance of the mean is (A + B - R) / (s n), with Satterthwaite's
     degrees of freedom (Cornfield and Tukey, Annals of Mathematical Statistics 27, 1956; Searle,
     Casella and McCulloch, Variance Components, 1992, chapter 4). It is never taken below what one
@@ -130,7 +124,6 @@ def over_both(
         error,
         degrees=degrees,
         level="seeds and queries",
-        unit=unit,
         num_seeds=num_seeds,
         num_units=num_units,
     )
@@ -173,7 +166,6 @@ def _student(
     degrees: float,
     level: Level,
     num_seeds: int,
-    unit: Literal["query", "experiment", ""] = "",
     num_units: int = 0,
 ) -> Inference:
     from scipy.special import stdtr, stdtrit
@@ -189,7 +181,6 @@ def _student(
         high=mean + half,
         p_value=p_value,
         level=level,
-        unit=unit,
         num_seeds=num_seeds,
         num_units=num_units,
         detectable=smallest_detectable(error, degrees=degrees),

@@ -1,8 +1,8 @@
 """The rows that can be compared, from studies and from plain folders of records.
 
-Owns `Side`, one row with all that a comparison needs, and how a row is named: by its label, by the slug of
-one of its models, or either with a seed. The rule: a name means one row; one that fits none is answered
-with the nearest.
+Owns `Side`, one row with all that a comparison needs, and how a row is named: by its label, by the
+slug of one of its models, or either with a seed. The rule: a name means one row; one that fits none is
+answered with the nearest.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Column:
         name = self.task if self.kind == "task" else "mean"
         if self.kind == "delta":
             name = f"{self.task or 'mean'}:delta"
-        return f"{self.suite}/{name}"
+        return f"{self.suite}/{name}" if self.suite else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
