@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from harness.tables.resampling import LEVEL, bootstrap_intervals, randomisation_tests
@@ -146,6 +147,13 @@ def smallest_detectable(
     """
     if not degrees >= 1 or not math.isfinite(error):
         return None
+    # To three decimals, so that the thousand rows of a table share their solutions.
+    return _noncentrality(round(degrees, 3), level, power) * error
+
+
+@cache
+def _noncentrality(degrees: float, level: float, power: float) -> float:
+    """Return at which noncentrality a two-sided t test has this power."""
     from scipy.special import nctdtr, stdtrit
 
     critical = float(stdtrit(degrees, 1 - level / 2))
@@ -156,7 +164,15 @@ def smallest_detectable(
         # Tails too small for the function come as NaN: they add nothing.
         found = 1 - (0.0 if math.isnan(below) else below) + (0.0 if math.isnan(beyond) else beyond)
         low, high = (low, middle) if found >= power else (middle, high)
-    return high * error
+    return high
+
+
+@cache
+def _quantile(degrees: float) -> float:
+    """Return Student's quantile for the ends of an interval."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def _student(
@@ -168,13 +184,13 @@ def _student(
     num_seeds: int,
     num_units: int = 0,
 ) -> Inference:
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
     # Differences that never vary are all the same, or all none.
     p_value = 1.0 if mean == 0 else 0.0
     if error > 0:
         p_value = 2 * float(stdtr(degrees, -abs(mean) / error))
-    half = float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
+    half = _quantile(degrees) * error
     return Inference(
         value=mean,
         low=mean - half,
