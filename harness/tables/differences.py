@@ -32,7 +32,5 @@ def difference(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Delta 
             value=statistics.fmean(one.value for one in values)
             - statistics.fmean(one.value for one in base)
         )
-    mean, spread = mean_and_spread(
-        [SeedValue(seed=seed, value=value) for seed, value in paired.items()]
-    )
+    mean, spread = mean_and_spread([SeedValue(seed=seed, value=value) for seed, value in paired.items()])
     return Delta(value=mean, spread=spread, seeds=tuple(paired))
