@@ -42,11 +42,6 @@ def locate_records(study: str, *, home: Path | None = None, results: Path = RESU
     """
     if has_records(Path(study)):
         return Path(study)
-    if (Path(study) / RECORDS_NAME).is_file():
-        raise RecordError(
-            f"{study} holds records of no study, so that no tasks are named to take a mean over",
-            cure='name a suite: harness tables DIR --suite "MTEB(eng, v1)"',
-        )
     name = study_name(study)
     roots = ((home or Path(".harness")) / "studies", results)
     for root in roots:

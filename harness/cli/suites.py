@@ -14,10 +14,10 @@ AverageKind = Literal["task", "type", "borda"]
 
 def print_suite(
     folder: Path,
-    suite: str,
+    suite: str | None,
     *,
     form: str,
-    by: Literal["type", "task"],
+    by: str | None,
     average: str | None,
     union: str | None,
     accept: Sequence[str],
@@ -26,8 +26,13 @@ def print_suite(
     """Print the table of a suite over the records in `folder`.
 
     Raises:
-        RecordError: If the suite is unknown, or an option or a record is wrong.
+        RecordError: If no suite is named or it is unknown, or an option or a record is wrong.
     """
+    if suite is None:
+        raise RecordError(
+            f"{folder} holds records of no study, so that no tasks are named to take a mean over",
+            cure='name a suite: harness tables DIR --suite "MTEB(eng, v1)"',
+        )
     from harness.records.bulk import TABLE_COLUMNS, read_frame
     from harness.records.facts import find_suite
     from harness.records.papers import read_paper
@@ -39,9 +44,9 @@ def print_suite(
     table = build_suite_table(
         read_frame(folder, columns=TABLE_COLUMNS),
         find_suite(suite),
-        by=by,
+        by=_axis(by),
         averages=None if average is None else [_kind(word) for word in _words(average)],
-        union=_words(union) if union is not None else (),
+        union=None if union is None else _words(union),
         accept=dict(_accepted(one) for one in accept),
     )
     references = [row for path in beside for row in reference_rows(read_paper(path), table)]
@@ -50,6 +55,15 @@ def print_suite(
     if form == "csv":
         for note in sheet.footnotes:
             sys.stderr.write(f"[{note.mark}] {note.text}\n")
+
+
+def _axis(by: str | None) -> Literal["type", "task"]:
+    if by not in {None, "type", "task"}:
+        raise RecordError(
+            f"--columns {by}: the table of a benchmark has none of these",
+            cure="--columns type or --columns task",
+        )
+    return "task" if by == "task" else "type"
 
 
 def _words(text: str) -> tuple[str, ...]:

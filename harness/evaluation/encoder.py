@@ -170,7 +170,7 @@ class StudyEncoder:
         Raises:
             ProbeError: If an embedding holds NaN or infinity.
         """
-        prompt = self.prompts.document if side == "document" else self.prompts.query
+        prompt = self.prompts.document if side == "document" else self.prompts.query_prefix()
         self._used[side] = prompt
         if self.cache is None:
             return self._checked(texts, prompt=prompt, task=task)

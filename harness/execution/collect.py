@@ -132,7 +132,10 @@ def _lineage(plan: Plan, name: str) -> list[str]:
 
 
 def _summarise(study: Study, plan: Plan) -> StudySummary:
-    shared, configs = split_shared([describe_row(plan, row) for row in plan.rows])
+    trained = [row for row in plan.rows if not row.is_reference]
+    shared, own = split_shared([describe_row(plan, row) for row in trained])
+    configs = [*own, *(describe_row(plan, row) for row in plan.rows if row.is_reference)]
+    rows = [*trained, *(row for row in plan.rows if row.is_reference)]
     return StudySummary(
         name=study.name,
         question=study.question,
@@ -150,7 +153,7 @@ def _summarise(study: Study, plan: Plan) -> StudySummary:
                 config=config,
                 derived=derive_quantities(plan, row),
             )
-            for row, config in zip(plan.rows, configs, strict=True)
+            for row, config in zip(rows, configs, strict=True)
         ),
         suites=tuple(
             SuiteSummary(name=name, evaluator=suite.evaluator, tasks=suite.tasks)

@@ -7,11 +7,14 @@ by stage and field by field, so that two rows' differences can be told from a cl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.plan import Plan, PlanRow
 
+_STAGES = {"reconstruct": "stage I", "contrast": "stage II"}
+_SETTINGS = ("reconstruction", "contrastive")
 _OF_A_MEMBER = "seed"
 """Differs between the members of a row by construction, and is told by the members."""
 
@@ -32,46 +35,48 @@ def describe_row(plan: Plan, row: PlanRow) -> dict[str, str]:
 def derive_quantities(plan: Plan, row: PlanRow) -> dict[str, str]:
     """Return what follows from a row's configuration and must be alike where rows are compared."""
     found: dict[str, str] = {}
-    for member in row.members[:1]:
-        for name in _lineage(plan, member.model):
-            step = plan.steps[name]
-            if step.stage == "reconstruct":
-                found |= _of_stage("stage I", step.config["reconstruction"])
-            if step.stage == "contrast":
-                settings = step.config["contrastive"]
-                found |= _of_stage("stage II", settings)
-                negatives = (
-                    settings["batch_size"] - 1 + settings["batch_size"] * settings["num_negatives"]
-                )
-                found["negatives a query"] = str(negatives)
-            if step.stage == "base":
-                found["dtype"] = str(step.config["model"]["dtype"])
+    names = _lineage(plan, row.members[0].model)
+    for name in reversed(names):
+        step = plan.steps[name]
+        settings = next((step.config[key] for key in _SETTINGS if key in step.config), None)
+        if settings is not None:
+            place = _STAGES[step.stage] if _is_last(plan, names, name) else "stage 0"
+            found |= _of_stage(place, settings)
+        if step.stage == "base":
+            found["dtype"] = str(step.config["model"]["dtype"])
     return found
 
 
 def split_shared(configs: Sequence[Mapping[str, str]]) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the fields in which all non-empty configurations agree, and what each has beyond them."""
-    whole = [config for config in configs if config]
-    first = whole[0] if whole else {}
+    """Return the fields in which all configurations agree, and what each has beyond them."""
+    first = configs[0] if configs else {}
     shared = {
         field: value
         for field, value in first.items()
-        if all(config.get(field) == value for config in whole)
+        if all(config.get(field) == value for config in configs)
     }
-    # A row must keep one field at least, else it would look like a line that was made from nothing.
-    if any(config == shared for config in whole):
-        shared.pop(next(iter(shared)))
     return shared, [
         {field: value for field, value in config.items() if field not in shared} for config in configs
     ]
 
 
-def _of_stage(stage: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        f"{stage} optimiser steps": str(settings["steps"]),
-        f"{stage} pairs a step": str(settings["batch_size"]),
-        f"{stage} pairs seen": str(settings["steps"] * settings["batch_size"]),
+def _of_stage(place: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    batch = settings["global_batch"]
+    found = {
+        f"{place} optimiser steps": str(settings["steps"]),
+        f"{place} pairs a step": str(batch),
+        f"{place} pairs seen": str(settings["steps"] * batch),
     }
+    if "num_negatives" in settings:
+        # The other pairs' documents, and the hard negatives of all pairs.
+        found[f"{place} negatives a query"] = str(batch - 1 + batch * settings["num_negatives"])
+    return found
+
+
+def _is_last(plan: Plan, names: Sequence[str], name: str) -> bool:
+    """Return whether a step is the last of its kind on the way to the model."""
+    kind = plan.steps[name].stage
+    return next(other for other in names if plan.steps[other].stage == kind) == name
 
 
 def _lineage(plan: Plan, name: str) -> list[str]:
@@ -84,13 +89,17 @@ def _lineage(plan: Plan, name: str) -> list[str]:
 
 def _describe_model(plan: Plan, model: str, *, seed: int | None) -> dict[str, str]:
     flat: dict[str, str] = {}
+    seen: Counter[str] = Counter()
     for name in _lineage(plan, model):
         step = plan.steps[name]
+        seen[step.stage] += 1
+        # Of two steps of one kind, the one nearer to the model has the plain name.
+        prefix = step.stage if seen[step.stage] == 1 else f"{step.stage}-{seen[step.stage]}"
         config = dict(step.config)
         if config.get(_OF_A_MEMBER) == seed:
             config.pop(_OF_A_MEMBER, None)
-        flat |= flatten(config, f"{step.stage}.")
-        flat[f"{step.stage}.version"] = str(step.payload["version"])
+        flat |= flatten(config, f"{prefix}.")
+        flat[f"{prefix}.version"] = str(step.payload["version"])
     return flat
 
 

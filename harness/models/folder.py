@@ -86,7 +86,7 @@ def write_surroundings(
     _write_json(folder / "1_Pooling" / "config.json", pooling)
     names = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
     _write_json(folder / "2_Normalize" / "config.json", names)
-    texts = {"query": prompts.query, "document": prompts.document}
+    texts = {"query": prompts.query_prefix(), "document": prompts.document}
     libraries = {"pytorch": "torch", "sentence_transformers": "sentence-transformers"}
     libraries["transformers"] = "transformers"
     _write_json(

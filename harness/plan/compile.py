@@ -98,24 +98,27 @@ class _Compiler:
 
     def _trained(self, recipe: Recipe) -> Step:
         step = self._base(recipe)
-        source = self._source(recipe.data.source)
-        shared = {"prompts": recipe.prompts, "pairs": recipe.data.pairs}
-        where = f"{recipe.data.source}/{recipe.data.pairs}"
-        if recipe.reconstruction.steps > 0:
-            settings = to_plain(recipe.reconstruction)
-            seed = settings.pop("seed")
+        weak = recipe.weak_data or recipe.data
+        for stage, field, data in (
+            ("contrast", "pretraining", weak),
+            ("reconstruct", "reconstruction", recipe.data),
+            ("contrast", "contrastive", recipe.data),
+        ):
+            settings = to_plain(getattr(recipe, field))
+            if settings["steps"] == 0:
+                continue
+            own_seed = settings.pop("seed")
+            seed = recipe.seed if own_seed is None else own_seed
             config = {
-                **shared,
-                "reconstruction": settings,
-                "seed": recipe.seed if seed is None else seed,
+                "prompts": recipe.prompts,
+                "pairs": data.pairs,
+                "sampling": {"batching": data.batching, "ratios": data.ratios},
+                stage_field(stage): settings,
+                "seed": seed,
             }
-            inputs = {"model": step, "source": source}
-            step = self._make("reconstruct", config, label=where, inputs=inputs)
-        if recipe.contrastive.steps > 0:
-            config = {**shared, "contrastive": to_plain(recipe.contrastive), "seed": recipe.seed}
-            inputs = {"model": step, "source": source}
-            label = f"{where}, seed {recipe.seed}"
-            step = self._make("contrast", config, label=label, inputs=inputs)
+            label = f"{data.source}/{data.pairs}, seed {seed}"
+            inputs = {"model": step, "source": self._source(data.source)}
+            step = self._make(stage, config, label=label, inputs=inputs)
         return step
 
     def _member(self, recipe: Recipe) -> Member:
@@ -181,6 +184,11 @@ class _Compiler:
         evaluations = self._evaluations({"lexical": "bm25"}, {}, slug="bm25")
         member = Member(slug="bm25", model="", seed=None, evaluations=evaluations)
         return PlanRow(label=BM25, levels={}, is_reference=True, members=(member,))
+
+
+def stage_field(stage: str) -> str:
+    """Return the key under which a training stage's configuration holds its settings."""
+    return {"contrast": "contrastive", "reconstruct": "reconstruction"}[stage]
 
 
 def base_name(base: Base) -> str:

@@ -136,10 +136,10 @@ def _cost(step: Step) -> float:
     if step.stage == "reconstruct":
         settings = step.config["reconstruction"]
         # Each pair is encoded and decoded, in two directions.
-        return 2.0 * float(settings["steps"] * settings["batch_size"])
+        return 2.0 * float(settings["steps"] * settings["global_batch"])
     if step.stage == "contrast":
         settings = step.config["contrastive"]
-        return float(settings["steps"] * settings["batch_size"])
+        return float(settings["steps"] * settings["global_batch"])
     return 100.0
 
 

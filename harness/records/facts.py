@@ -101,6 +101,12 @@ def find_suite(name: str) -> Suite:
     )
 
 
+def is_suite(name: str) -> bool:
+    """Return whether mteb has a benchmark of that name or alias."""
+    suites = _document()["suites"]
+    return name in suites or any(name in suite["aliases"] for suite in suites.values())
+
+
 def suite_tasks() -> dict[str, tuple[str, ...]]:
     """Return the task names of every suite."""
     return {name: tuple(suite["tasks"]) for name, suite in _document()["suites"].items()}

@@ -42,7 +42,7 @@ class RowSummary:
     role: Literal["variant", "reference"] = "variant"
     members: tuple[Member, ...]
     config: dict[str, str] = field(default_factory=dict)
-    """`stage.dotted.field` -> value: what its models are made from, beyond what all rows share."""
+    """`stage.dotted.field` -> value: what its models are made from, beyond what all variants share."""
     derived: dict[str, str] = field(default_factory=dict)
     """Quantities that follow from the configuration, such as negatives a query, by name."""
 
@@ -73,11 +73,11 @@ class StudySummary:
     settings: dict[str, str] = field(default_factory=dict)
     """Shared settings worth printing under a table, such as steps and batch size."""
     config: dict[str, str] = field(default_factory=dict)
-    """The part of every row's configuration in which the trained rows agree."""
+    """The part of the configuration that all variants share; references have their own in full."""
 
     def resolved(self, row: RowSummary) -> dict[str, str]:
         """Return the whole configuration of a row, by `stage.dotted.field`."""
-        shared = self.config if row.config else {}
+        shared = self.config if row.role == "variant" else {}
         return dict(sorted({**shared, **row.config}.items()))
 
 

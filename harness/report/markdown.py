@@ -64,10 +64,10 @@ def escape(text: str) -> str:
 def _table(table: Table) -> list[str]:
     has_suites = len(table.suites) > 1
     heads = [""]
+    titles = [column.title for column in table.columns]
     for column in table.columns:
-        title = (
-            column.title if column.kind == "task" or not has_suites else f"{column.title} {column.suite}"
-        )
+        is_plain = column.kind == "task" and titles.count(column.title) == 1
+        title = column.title if is_plain or not has_suites else f"{column.title} {column.suite}"
         heads.append(escape(title) + (f" ({escape(column.metric)})" if column.metric else ""))
     heads.extend(["Seeds"] * table.has_seeds + ["Tasks"] * table.has_coverage)
     lines = [_line(table, row) for row in table.rows]

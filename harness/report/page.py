@@ -30,9 +30,6 @@ _STATE_NAMES = {
 }
 
 
-_UNITS = {"query": "queries", "experiment": "experiments", "": "tasks"}
-
-
 def render_page(report: Report) -> str:
     """Return `index.html`."""
     text = (
@@ -98,11 +95,9 @@ def describe_cell(cell: Cell, column: Column) -> str:
 
 
 def _describe_inference(one: Inference) -> str:
-    drawn = []
-    if one.level in {"seeds", "seeds and queries"}:
-        drawn.append(_count(one.num_seeds, "seed"))
+    drawn = [_count(one.num_seeds, "seed")] if one.num_seeds else []
     if one.num_units:
-        drawn.append(f"{one.num_units} {_UNITS[one.unit]}")
+        drawn.append(f"{one.num_units} {'tasks' if one.level == 'tasks' else 'queries'}")
     corrected = "" if one.adjusted is None else f", {one.adjusted:.4f} corrected"
     return f"over {' and '.join(drawn)}: p = {one.p_value:.4f}{corrected}"
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.study.recipe import STRICT, Count, PositiveInt
+from harness.study.recipe import STRICT, Count, PositiveFloat, PositiveInt
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -104,6 +104,17 @@ class Resources:
     cpus: PositiveInt = 1
     """Processor cores, and threads of the numeric libraries."""
     gpus: Annotated[float, Field(ge=0)] = 0.0
+    ranks: PositiveInt = 1
+    """Processes that train one model together, each with its share of `cpus` and `gpus`."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """How the ranks share a model: a copy each, or its weights in shards (PyTorch's FSDP2)."""
+    micro_batch: PositiveInt | None = None
+    """Tokens of a training text batch that go through the network at once; found by a forecast of memory
+    when empty, and halved where memory runs out."""
+    memory_gib: PositiveFloat | None = None
+    """Memory that activations may take on a rank; a device's usual share when empty."""
+    gradient_checkpointing: bool = False
+    """Compute a layer's activations again in the backward pass instead of keeping them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The recipe of one variant: every setting that can change its weights or its scores.
 
-Owns the configuration dataclasses of model, data and both training stages. The rule: whatever is
+Owns the configuration dataclasses of model, data and the training stages. The rule: whatever is
 here enters a variant's identity, and whatever is not here must not change a number. Defaults follow
 the two papers where they print one (Anchor Embedding, arXiv 2509.03020; E5-mistral, arXiv
 2401.00368).
@@ -31,10 +31,21 @@ class ModelConfig:
     """Name of the base checkpoint, one of the study's `bases`."""
     num_layers: PositiveInt | None = None
     """Keep only the first layers of the base; all of them when empty."""
-    pooling: Literal["last", "mean"] = "last"
-    """`last` takes the hidden state at the anchor token that is appended to every text."""
+    pooling: Literal["last", "mean", "weighted_mean"] = "last"
+    """`last` takes the hidden state at the anchor token that is appended to every text; `mean` averages
+    over all tokens; `weighted_mean` weights the i-th token by i (SGPT, arXiv 2202.08904)."""
     max_length: Annotated[int, Field(ge=2)] = 512
     """Tokens a text when encoding, the anchor included; longer texts are cut."""
+    template: Literal["plain", "chat"] = "plain"
+    """`chat` puts every text into the user turn of the tokenizer's chat template; the token that ends
+    the turn is then the anchor."""
+    attention: Literal["native", "causal", "bidirectional"] = "native"
+    """What a token sees; `native` leaves it as the base was trained."""
+    rope_base: PositiveFloat | None = None
+    """Base of the rotary position embedding; the checkpoint's own when empty. A larger one stretches the
+    positions for texts longer than the base was trained on."""
+    sliding_window: PositiveInt | None = None
+    """Tokens that a token sees, itself included, where the base has a window; its own if empty."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Type of the base weights; the loss and the similarities are always float32."""
 
@@ -49,18 +60,37 @@ class DataConfig:
     """Name of a training source, one of the study's `sources`."""
     pairs: str = "default"
     """Which of the source's pair sets."""
+    batching: Literal["mixed", "same_dataset"] = "mixed"
+    """`same_dataset` draws each batch from one of the datasets that the pairs name."""
+    ratios: dict[str, Annotated[float, Field(gt=0, le=1)]] = field(default_factory=dict, hash=False)
+    """Dataset -> share of its pairs that is sampled; datasets that are not named are taken whole."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptConfig:
-    """Literal prefixes put before texts, in training and in evaluation alike."""
+    """What is put before texts, in training and in evaluation alike."""
 
     __pydantic_config__ = STRICT
 
     query: str = ""
-    """Before queries, and before the texts of tasks that are not retrieval."""
+    """For queries, and for the texts of tasks that are not retrieval: a literal prefix, or the task's
+    instruction where `format` is not `prefix`. A training pair's own instruction takes its place."""
     document: str = ""
-    """Before documents."""
+    """Literal prefix of documents."""
+    format: Literal["prefix", "instruct", "semicolon"] = "prefix"
+    """How an instruction becomes a prefix: as it is; as in E5-mistral (arXiv 2401.00368), `Instruct:
+    ...` and `Query: ` on two lines; or as in Anchor Embedding (arXiv 2509.03020), `...; `."""
+
+    def query_prefix(self, instruction: str | None = None) -> str:
+        """Return what stands literally before a query.
+
+        Args:
+            instruction: Takes the place of `query` where given.
+        """
+        text = self.query if instruction is None else instruction
+        if not text or self.format == "prefix":
+            return text
+        return f"Instruct: {text}\nQuery: " if self.format == "instruct" else f"{text}; "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +117,8 @@ class TuningConfig:
         "down_proj",
     )
     """Names of the linear layers that get an adapter."""
+    merge: bool = False
+    """Whether trained adapters are added to the weights of the model folder; else they lie beside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +131,21 @@ class ReconstructionConfig:
     """Optimiser steps; 0 leaves the stage out."""
     alpha: Fraction = 0.2
     """Weight of query -> document; document -> query has 1 - alpha."""
-    batch_size: PositiveInt = 512
+    global_batch: PositiveInt = 512
     """Pairs an optimiser step."""
+    targets: Literal["text", "prompted"] = "text"
+    """What is reconstructed: the text alone, or with its prompt and template as in the authors' code."""
+    mask_prompt: bool = False
+    """Hide the tokens of prompt and template from those after them while decoding, as in the authors'
+    code; needs `targets: prompted`."""
+    predict_anchor: bool = False
+    """Whether the anchor token is a target, after the text's last token."""
+    anchor_position: Literal["adjacent", "before_padding"] = "adjacent"
+    """Where the embedding stands while decoding: next to the first target, or, as in the authors' code,
+    before the padding that makes all targets of the step as long as the longest."""
+    projection: Literal["none", "norm", "linear"] = "none"
+    """What the embedding goes through before it is decoded: nothing, scaling to the mean norm of the
+    input embeddings, or a trained linear layer that is thrown away after the stage."""
     learning_rate: PositiveFloat = 4e-5
     warmup_steps: Count = 300
     """Linear warm-up, then linear decay to zero."""
@@ -123,9 +168,11 @@ class ContrastiveConfig:
 
     steps: Count = 1000
     """Optimiser steps; 0 leaves the stage out."""
-    batch_size: PositiveInt = 1024
-    """Pairs an optimiser step: what the loss sees as in-batch negatives."""
+    global_batch: PositiveInt = 1024
+    """Pairs an optimiser step, over all devices: what the loss sees as in-batch negatives."""
     temperature: PositiveFloat = 0.02
+    symmetric: bool = False
+    """Whether documents also choose among queries; the loss is the mean of both directions."""
     num_negatives: Count = 0
     """Hard negatives a query, taken from the pair set."""
     learning_rate: PositiveFloat = 2e-4
@@ -138,6 +185,8 @@ class ContrastiveConfig:
     document_length: Annotated[int, Field(ge=2)] = 512
     """Tokens a document, the anchor included."""
     tuning: TuningConfig = field(default_factory=TuningConfig)
+    seed: Count | None = None
+    """Seed of this stage; the variant's own when empty. A fixed one lets variants share the stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +198,10 @@ class Recipe:
     model: ModelConfig
     data: DataConfig
     prompts: PromptConfig = field(default_factory=PromptConfig)
+    pretraining: ContrastiveConfig = field(default_factory=lambda: ContrastiveConfig(steps=0))
+    """Optional stage 0: contrastive training on weak pairs, before the other two stages."""
+    weak_data: DataConfig | None = None
+    """The pairs of stage 0; those of `data` when empty."""
     reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     seed: Count = 0

@@ -7,6 +7,7 @@ lacks is named with its state and reason. Differences, ranks and layout are left
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -137,8 +138,11 @@ def mean_over_tasks(scores: Sequence[Score]) -> tuple[SeedValue, ...]:
 def mean_and_spread(values: Sequence[SeedValue]) -> tuple[float, float | None]:
     """Return the mean over seeds and the sample standard deviation, None for fewer than two."""
     numbers = [one.value for one in values]
-    # Both are exactly rounded, so that the order of seeds cannot move the last digit.
-    return statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
+    # Sums are exactly rounded, so that the order of seeds cannot move the last digit.
+    mean = math.fsum(numbers) / len(numbers)
+    if len(numbers) < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((one - mean) ** 2 for one in numbers) / (len(numbers) - 1))
 
 
 def _measure(

@@ -44,6 +44,11 @@ def describe_differences(
     return [_sentence(one, num_tasks=len(tasks)) for one in found]
 
 
+def differing_facts(records: Sequence[Record], base: Sequence[Record]) -> list[str]:
+    """Return one text for each field in which two rows' records of one task were measured otherwise."""
+    return _compare(_facts(records), _facts(base), is_reference=False)
+
+
 def describe_derived(summary: StudySummary) -> dict[str, str]:
     """Return for each row a sentence on the derived quantities in which it differs from the baseline.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from harness.tables.resampling import LEVEL, bootstrap_intervals, randomisation_tests
@@ -38,10 +39,10 @@ class Inference:
     p_value: float
     """Two-sided, of no difference; not corrected for other comparisons."""
     level: Level
-    unit: Literal["query", "experiment", ""] = ""
-    """What a query stands for: experiments are mteb's repeated draws of a training set or a batch."""
     num_seeds: int = 0
+    """Differences by seed behind it; 0 where seeds are no level of it."""
     num_units: int = 0
+    """Queries or tasks behind it; 0 where neither are a level of it."""
     detectable: float | None = None
     """The smallest true difference that would be found four times in five."""
     adjusted: float | None = None
@@ -53,10 +54,8 @@ class Inference:
         return (self.p_value if self.adjusted is None else self.adjusted) < SIGNIFICANT
 
 
-def over_queries(
-    differences: FloatArray, *, unit: Literal["query", "experiment"] = "query"
-) -> list[Inference]:
-    """Return for each row of [k, n] what its n units say: models at hand, queries drawn.
+def over_queries(differences: FloatArray, *, level: Level = "queries") -> list[Inference]:
+    """Return for each row of [k, n] what its n queries (or tasks) say: models at hand, queries drawn.
 
     p by randomisation, the interval by bootstrap.
     """
@@ -73,9 +72,7 @@ def over_queries(
             low=float(interval[0]),
             high=float(interval[1]),
             p_value=float(p_value),
-            level="queries",
-            unit=unit,
-            num_seeds=1,
+            level=level,
             num_units=num,
             detectable=smallest_detectable(float(error), degrees=num - 1),
         )
@@ -92,12 +89,10 @@ def over_seeds(differences: FloatArray) -> Inference | None:
     return _student(float(differences.mean()), error, degrees=num - 1, level="seeds", num_seeds=num)
 
 
-def over_both(
-    differences: FloatArray, *, unit: Literal["query", "experiment"] = "query"
-) -> Inference | None:
+def over_both(differences: FloatArray) -> Inference | None:
     """Return what [s, n] differences say of other seeds and queries; None for fewer than two of one.
 
-    Seeds and units are crossed random factors without replication: with mean squares A for seeds, B
+    Seeds and queries are crossed random factors without replication: with mean squares A for seeds, B
     for units and R for the rest, the variance of the mean is (A + B - R) / (s n), with Satterthwaite's
     degrees of freedom (Cornfield and Tukey, Annals of Mathematical Statistics 27, 1956; Searle,
     Casella and McCulloch, Variance Components, 1992, chapter 4). It is never taken below what one
@@ -130,7 +125,6 @@ def over_both(
         error,
         degrees=degrees,
         level="seeds and queries",
-        unit=unit,
         num_seeds=num_seeds,
         num_units=num_units,
     )
@@ -153,6 +147,13 @@ def smallest_detectable(
     """
     if not degrees >= 1 or not math.isfinite(error):
         return None
+    # To three decimals, so that the thousand rows of a table share their solutions.
+    return _noncentrality(round(degrees, 3), level, power) * error
+
+
+@cache
+def _noncentrality(degrees: float, level: float, power: float) -> float:
+    """Return at which noncentrality a two-sided t test has this power."""
     from scipy.special import nctdtr, stdtrit
 
     critical = float(stdtrit(degrees, 1 - level / 2))
@@ -163,7 +164,15 @@ def smallest_detectable(
         # Tails too small for the function come as NaN: they add nothing.
         found = 1 - (0.0 if math.isnan(below) else below) + (0.0 if math.isnan(beyond) else beyond)
         low, high = (low, middle) if found >= power else (middle, high)
-    return high * error
+    return high
+
+
+@cache
+def _quantile(degrees: float) -> float:
+    """Return Student's quantile for the ends of an interval."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def _student(
@@ -173,23 +182,21 @@ def _student(
     degrees: float,
     level: Level,
     num_seeds: int,
-    unit: Literal["query", "experiment", ""] = "",
     num_units: int = 0,
 ) -> Inference:
-    from scipy.special import stdtr, stdtrit
+    from scipy.special import stdtr
 
     # Differences that never vary are all the same, or all none.
     p_value = 1.0 if mean == 0 else 0.0
     if error > 0:
         p_value = 2 * float(stdtr(degrees, -abs(mean) / error))
-    half = float(stdtrit(degrees, (1 + LEVEL) / 2)) * error
+    half = _quantile(degrees) * error
     return Inference(
         value=mean,
         low=mean - half,
         high=mean + half,
         p_value=p_value,
         level=level,
-        unit=unit,
         num_seeds=num_seeds,
         num_units=num_units,
         detectable=smallest_detectable(error, degrees=degrees),

@@ -5,7 +5,8 @@ rule: a difference is tested on the levels that were drawn, seeds and queries, a
 
 - several shared seeds and per-query scores: over both, each as a level of its own;
 - one seed: over queries, which speaks of the models at hand only;
-- several seeds without per-query scores: over seeds only;
+- several seeds without per-query scores: over seeds only (repeated experiments of classification and
+  clustering are not taken for queries: they say nothing of other test texts);
 - a suite's mean: over seeds, or over its tasks where one seed is shared and there are enough tasks.
 
 References are not tested: they are no question of the study. The arithmetic is left to `levels`.
@@ -86,20 +87,19 @@ def explain_marks(table: Table) -> list[str]:
     ]
     if not cells:
         return []
-    levels = {cell.inference.level for cell in cells if cell.inference is not None}
-    shown = "; ".join(f"{MARKS[level]} {_MEANINGS[level]}" for level in MARKS if level in levels)
+    shown = explain_levels([cell.inference for cell in cells if cell.inference is not None])
     family = (
         f"Differs from the baseline with p < 0.05 after Holm's correction over all {len(cells)} "
-        f"comparisons of this table: {shown}. {NOT_SIGNIFICANT}: not significant."
+        f"comparisons of this table: {shown}. {NOT_SIGNIFICANT}: not significant. A difference without "
+        "either has neither several seeds nor per-query scores to be tested with."
     )
-    notes = [family]
-    if any(cell.inference is not None and cell.inference.unit == "experiment" for cell in cells):
-        notes.append(
-            "Where a task has no queries, mteb's repeated experiments stand for them: they tell how "
-            "steady a difference is over draws of training examples or batches, not over other test "
-            "texts."
-        )
-    return notes
+    return [family]
+
+
+def explain_levels(inferences: Sequence[Inference]) -> str:
+    """Return the meaning of each mark that `inferences` can have."""
+    levels = {one.level for one in inferences}
+    return "; ".join(f"{MARKS[level]} {_MEANINGS[level]}" for level in MARKS if level in levels)
 
 
 def _with_inference(
@@ -143,7 +143,7 @@ def _test_task(
         if pair is not None and len(pair[1]) == 1:
             single[place] = pair
             continue
-        inference = None if pair is None else over_both(pair[1], unit=pair[0].unit)
+        inference = None if pair is None else over_both(pair[1])
         if inference is None:
             inference = _seeds(table, index, place, baseline)
         if inference is not None:
@@ -157,13 +157,13 @@ def _test_together(
     """Test rows of one seed; those with the same units share the draws."""
     import numpy as np
 
-    groups: dict[tuple[str, bytes], list[int]] = {}
+    groups: dict[bytes, list[int]] = {}
     for place, (units, _) in single.items():
-        groups.setdefault((units.unit, units.keys.tobytes()), []).append(place)
+        groups.setdefault(units.keys.tobytes(), []).append(place)
     found: dict[_Place, Inference] = {}
     for places in groups.values():
         differences = np.concatenate([single[place][1] for place in places])
-        tested = over_queries(differences, unit=single[places[0]][0].unit)
+        tested = over_queries(differences)
         found |= {(place, index): one for place, one in zip(places, tested, strict=True)}
     return found
 
@@ -186,7 +186,9 @@ def _paired_units(
         )
         for side in (ours, theirs)
     )
-    if first is None or second is None or first[0].keys.tobytes() != second[0].keys.tobytes():
+    if first is None or second is None or first[0].unit != "query":
+        return None
+    if first[0].keys.tobytes() != second[0].keys.tobytes():
         return None
     return first[0], first[1] - second[1]
 
@@ -221,5 +223,5 @@ def _tasks(table: Table, index: int, place: int) -> Inference | None:
     values = [delta.value for delta in cells if delta is not None]
     if len(values) < max(MIN_TASKS, len(cells)) or not all(map(math.isfinite, values)):
         return None
-    (found,) = over_queries(np.array([values]))
-    return replace(found, level="tasks", unit="", num_units=len(values))
+    (found,) = over_queries(np.array([values]), level="tasks")
+    return found

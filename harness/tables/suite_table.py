@@ -79,7 +79,7 @@ def build_suite_table(
     *,
     by: ColumnsBy = "type",
     averages: Sequence[AverageKind] | None = None,
-    union: Sequence[str] = (),
+    union: Sequence[str] | None = None,
     accept: Mapping[str, str] | None = None,
 ) -> SuiteTable:
     """Return the table of a suite over records.
@@ -99,7 +99,7 @@ def build_suite_table(
     scores = score_suite(frame, list_wanted(suite, accept=accept))
     gaps = find_gaps(scores)
     united: Union | None = None
-    if union:
+    if union is not None:
         united = unite(scores, gaps, preference=union)
         scores, gaps = united.scores, united.gaps
     columns = _columns(suite, by, default_averages(suite) if averages is None else averages)

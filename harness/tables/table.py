@@ -27,6 +27,8 @@ class Column:
     suite: str
     task: str = ""
     """Empty for means; for a `delta`, the task it is taken of, empty for the suite's mean."""
+    detail: str = ""
+    """What a mean counts once, where there are several: ` (tasks)` or ` (types)`."""
     metric: str = ""
     higher_is_better: bool = True
     scale: int = 100
@@ -37,15 +39,15 @@ class Column:
     @property
     def title(self) -> str:
         """Return the heading: the task, or what the column computes."""
-        return {"task": self.task, "mean": "Mean", "delta": "Δ"}[self.kind]
+        return {"task": self.task, "mean": f"Mean{self.detail}", "delta": "Δ"}[self.kind]
 
     @property
     def key(self) -> str:
         """Return a name that no other column of the table has."""
-        name = self.task if self.kind == "task" else "mean"
+        name = self.task if self.kind == "task" else f"mean{self.detail}"
         if self.kind == "delta":
-            name = f"{self.task or 'mean'}:delta"
-        return f"{self.suite}/{name}"
+            name = f"{self.task or f'mean{self.detail}'}:delta"
+        return f"{self.suite}/{name}" if self.suite else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,21 +23,21 @@ class BatchSampler:
     """Batches out of one random order of the pairs an epoch; an epoch's incomplete tail is left out."""
 
     num_pairs: int
-    batch_size: int
+    global_batch: int
     seed: int
 
     def __post_init__(self) -> None:
-        if self.batch_size > self.num_pairs:
+        if self.global_batch > self.num_pairs:
             raise DataError(
-                f"batch_size {self.batch_size} is more than the {self.num_pairs} pairs of the set",
-                cure=f"Lower batch_size to at most {self.num_pairs}, or train on a larger set.",
+                f"global_batch {self.global_batch} is more than the {self.num_pairs} pairs of the set",
+                cure=f"Lower global_batch to at most {self.num_pairs}, or train on a larger set.",
             )
 
     def rows(self, step: int) -> list[int]:
         """Return the indices of the pairs of a step, counted from 0; no pair is in it twice."""
-        epoch, place = divmod(step, self.num_pairs // self.batch_size)
+        epoch, place = divmod(step, self.num_pairs // self.global_batch)
         order = _epoch_order(self.num_pairs, self.seed, epoch)
-        return [int(row) for row in order[place * self.batch_size : (place + 1) * self.batch_size]]
+        return [int(row) for row in order[place * self.global_batch : (place + 1) * self.global_batch]]
 
 
 def choose_negatives(

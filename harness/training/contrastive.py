@@ -37,7 +37,7 @@ class ContrastiveObjective:
         self, network: Network, pairs: Sequence[Pair], config: ContrastiveConfig, *, seed: int
     ) -> None:
         self._network, self._pairs, self._config, self._seed = network, pairs, config, seed
-        self._sampler = BatchSampler(num_pairs=len(pairs), batch_size=config.batch_size, seed=seed)
+        self._sampler = BatchSampler(num_pairs=len(pairs), global_batch=config.global_batch, seed=seed)
         for number, pair in enumerate(pairs, 1):
             if len(pair.negatives) < config.num_negatives:
                 raise DataError(
@@ -89,7 +89,9 @@ class ContrastiveObjective:
     def _tokenise(self, queries: Sequence[str], documents: Sequence[str]) -> list[list[int]]:
         tokenizer, prompts = self._network.tokenizer, self._network.prompts
         return [
-            *tokenizer.tokenise([prompts.query + text for text in queries], self._config.query_length),
+            *tokenizer.tokenise(
+                [prompts.query_prefix() + text for text in queries], self._config.query_length
+            ),
             *tokenizer.tokenise(
                 [prompts.document + text for text in documents], self._config.document_length
             ),

@@ -42,7 +42,7 @@ class ReconstructionObjective:
         self, network: Network, pairs: Sequence[Pair], config: ReconstructionConfig, *, seed: int
     ) -> None:
         self._network, self._pairs, self._config, self._seed = network, pairs, config, seed
-        self._sampler = BatchSampler(num_pairs=len(pairs), batch_size=config.batch_size, seed=seed)
+        self._sampler = BatchSampler(num_pairs=len(pairs), global_batch=config.global_batch, seed=seed)
         self._head = network.head_weight()
 
     def backward(self, step: int) -> StepOutcome:
@@ -106,7 +106,9 @@ class ReconstructionObjective:
         queries = [pair.query for pair in pairs]
         documents = [pair.positive for pair in pairs]
         return ReconstructionBatch(
-            queries=tokenizer.tokenise([prompts.query + text for text in queries], config.query_length),
+            queries=tokenizer.tokenise(
+                [prompts.query_prefix() + text for text in queries], config.query_length
+            ),
             documents=tokenizer.tokenise(
                 [prompts.document + text for text in documents], config.document_length
             ),

@@ -23,14 +23,14 @@ recipe:
   model: {{base: tiny, max_length: 32}}
   data: {{source: news, pairs: headlines}}
   reconstruction:
-    batch_size: 4
+    global_batch: 4
     learning_rate: 1e-3
     warmup_steps: 1
     query_length: 16
     document_length: 24
   contrastive:
     steps: 12
-    batch_size: 8
+    global_batch: 8
     temperature: 0.05
     learning_rate: 1e-2
     warmup_steps: 1

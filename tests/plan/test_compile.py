@@ -62,7 +62,7 @@ def test_places_names_and_resources_are_no_part_of_the_identity(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("old", "new", "changed"),
     [
-        ("batch_size: 8, learning_rate", "batch_size: 4, learning_rate", {"contrast", "evaluate"}),
+        ("global_batch: 8, learning_rate", "global_batch: 4, learning_rate", {"contrast", "evaluate"}),
         ("reconstruction.steps: 2", "reconstruction.steps: 3", {"reconstruct", "contrast", "evaluate"}),
         ("{base: tiny}", "{base: tiny, num_layers: 1}", {"base", "reconstruct", "contrast", "evaluate"}),
         ("kind: bbc", "kind: bbc, seed: 5", {"source", "reconstruct", "contrast", "evaluate"}),

@@ -98,7 +98,7 @@ def _frame(folder: Path) -> pd.DataFrame:
 @cache
 def _table(published: Path, one: Printed, *, by_task: bool) -> SuiteTable:
     frame = _frame(published / one.snapshot / "results" / one.folder)
-    union = ("revision", "external", "none") if one.revision.startswith("UNION") else ()
+    union = ("revision", "external", "none") if one.revision.startswith("UNION") else None
     return build_suite_table(frame, find_suite(one.suite), by="task" if by_task else "type", union=union)
 
 

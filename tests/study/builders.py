@@ -15,11 +15,11 @@ sources:
 recipe:
   model: {base: tiny}
   data: {source: news, pairs: headlines}
-  contrastive: {steps: 4, batch_size: 8, learning_rate: 1e-3}
+  contrastive: {steps: 4, global_batch: 8, learning_rate: 1e-3}
 factors:
   reconstruction:
     off: {}
-    on: {reconstruction.steps: 2, reconstruction.batch_size: 8}
+    on: {reconstruction.steps: 2, reconstruction.global_batch: 8}
   contrastive.temperature: [0.02, 0.05]
 suites:
   news: {source: news, tasks: [BBCTopicClassification]}

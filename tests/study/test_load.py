@@ -78,7 +78,7 @@ WRONG = {
         ["factors.reconstruction.off", "stands twice", "line 14"],
     ),
     "two levels alike": (
-        edited("on: {reconstruction.steps: 2, reconstruction.batch_size: 8}", "on: {}"),
+        edited("on: {reconstruction.steps: 2, reconstruction.global_batch: 8}", "on: {}"),
         12,
         ["are the same recipe"],
     ),
@@ -200,11 +200,11 @@ def test_words_of_yaml_1_1_stay_words(tmp_path: Path) -> None:
 
 
 def test_several_faults_are_told_at_once(tmp_path: Path) -> None:
-    text = edited("steps: 4, batch_size: 8", "steps: x, batch_size: y")
+    text = edited("steps: 4, global_batch: 8", "steps: x, global_batch: y")
     with pytest.raises(StudyError) as caught:
         load_study(write_study(tmp_path, text))
     assert "recipe.contrastive.steps" in str(caught.value)
-    assert "recipe.contrastive.batch_size" in str(caught.value)
+    assert "recipe.contrastive.global_batch" in str(caught.value)
 
 
 def test_a_study_is_found_by_name_and_a_near_miss_is_named(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _FIELDS = {
     "contrastive.temperature": st.lists(
         st.sampled_from([0.01, 0.02, 0.05]), min_size=1, max_size=3, unique=True
     ),
-    "contrastive.batch_size": st.lists(st.integers(1, 64), min_size=1, max_size=3, unique=True),
+    "contrastive.global_batch": st.lists(st.integers(1, 64), min_size=1, max_size=3, unique=True),
     "reconstruction.alpha": st.lists(
         st.sampled_from([0.0, 0.2, 0.5, 1.0]), min_size=1, max_size=4, unique=True
     ),

@@ -154,9 +154,9 @@ def test_the_interval_over_both_levels_covers_the_truth(seed_sd: float, query_sd
     assert covered >= 0.92 * 300
 
 
-def test_queries_alone_say_so_and_keep_their_unit() -> None:
-    (found,) = over_queries(_scores(50, lift=0.2)[None, :], unit="experiment")
-    assert (found.level, found.unit, found.num_units) == ("queries", "experiment", 50)
+def test_queries_alone_say_so() -> None:
+    (found,) = over_queries(_scores(50, lift=0.2)[None, :])
+    assert (found.level, found.num_units, found.num_seeds) == ("queries", 50, 0)
     assert found.low < found.value < found.high
     assert found.p_value < 0.01
 
@@ -184,8 +184,16 @@ def test_tasks_are_counted_and_tested_once_each() -> None:
     found = summarise_tasks(values)
     assert (found.wins, found.ties, found.losses, found.num_tasks) == (5, 2, 1, 8)
     assert found.mean == pytest.approx(np.mean(values))
-    assert found.wilcoxon == stats.wilcoxon(values).pvalue
+    assert found.wilcoxon == pytest.approx(stats.wilcoxon(values).pvalue)
     assert found.randomisation == randomisation_tests(np.array(values))
+
+
+@pytest.mark.parametrize("num", [6, 12, 40])
+def test_wilcoxon_is_scipys(num: int) -> None:
+    values = np.round(_scores(num, lift=0.08), 2)
+    exact = stats.PermutationMethod(n_resamples=20_000, rng=3)
+    theirs = stats.wilcoxon(values, method=exact)
+    assert summarise_tasks(list(values)).wilcoxon == pytest.approx(theirs.pvalue, abs=0.01)
 
 
 def test_nothing_is_tested_over_one_task_or_no_difference() -> None:

@@ -15,9 +15,9 @@ _SIZES = st.tuples(st.integers(1, 60), st.integers(1, 60)).map(lambda sizes: (ma
 
 @given(sizes=_SIZES, seed=st.integers(0, 2**40), step=st.integers(0, 500))
 def test_a_batch_depends_on_seed_and_step_alone(sizes: tuple[int, int], seed: int, step: int) -> None:
-    num_pairs, batch_size = sizes
-    fresh = BatchSampler(num_pairs=num_pairs, batch_size=batch_size, seed=seed)
-    used = BatchSampler(num_pairs=num_pairs, batch_size=batch_size, seed=seed)
+    num_pairs, global_batch = sizes
+    fresh = BatchSampler(num_pairs=num_pairs, global_batch=global_batch, seed=seed)
+    used = BatchSampler(num_pairs=num_pairs, global_batch=global_batch, seed=seed)
     for other in (0, step + 1, 3 * step):
         used.rows(other)
     assert fresh.rows(step) == used.rows(step)
@@ -27,24 +27,24 @@ def test_a_batch_depends_on_seed_and_step_alone(sizes: tuple[int, int], seed: in
 def test_an_epoch_holds_no_pair_twice_and_leaves_out_less_than_a_batch(
     sizes: tuple[int, int], seed: int, epoch: int
 ) -> None:
-    num_pairs, batch_size = sizes
-    sampler = BatchSampler(num_pairs=num_pairs, batch_size=batch_size, seed=seed)
-    steps = num_pairs // batch_size
+    num_pairs, global_batch = sizes
+    sampler = BatchSampler(num_pairs=num_pairs, global_batch=global_batch, seed=seed)
+    steps = num_pairs // global_batch
     rows = [row for step in range(epoch * steps, (epoch + 1) * steps) for row in sampler.rows(step)]
-    assert len(rows) == len(set(rows)) == steps * batch_size
-    assert num_pairs - len(rows) < batch_size
+    assert len(rows) == len(set(rows)) == steps * global_batch
+    assert num_pairs - len(rows) < global_batch
     assert set(rows) <= set(range(num_pairs))
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    first, second = (BatchSampler(num_pairs=50, batch_size=50, seed=seed) for seed in (0, 1))
+    first, second = (BatchSampler(num_pairs=50, global_batch=50, seed=seed) for seed in (0, 1))
     assert first.rows(0) != first.rows(1)
     assert first.rows(0) != second.rows(0)
 
 
 def test_a_batch_larger_than_the_set_is_refused() -> None:
-    with pytest.raises(DataError, match="batch_size 9 is more than the 8 pairs"):
-        BatchSampler(num_pairs=8, batch_size=9, seed=0)
+    with pytest.raises(DataError, match="global_batch 9 is more than the 8 pairs"):
+        BatchSampler(num_pairs=8, global_batch=9, seed=0)
 
 
 def test_negatives_are_chosen_without_repetition_by_seed_and_step() -> None:

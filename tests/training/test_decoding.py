@@ -118,7 +118,7 @@ def test_an_empty_target_adds_nothing(network64: Network) -> None:
 def test_parts_of_a_batch_add_up_to_its_gradient(
     network64: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = ReconstructionConfig(steps=20, batch_size=8, query_length=12, document_length=20)
+    config = ReconstructionConfig(steps=20, global_batch=8, query_length=12, document_length=20)
     objective = ReconstructionObjective(network64, make_pairs(), config, seed=0)
     whole = objective.backward(3)
     wanted = _gradients(network64)
@@ -131,7 +131,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient(
 
 
 def test_the_gap_is_logged_now_and_then_and_draws_nothing(network64: Network) -> None:
-    config = ReconstructionConfig(steps=20, batch_size=4, query_length=12, document_length=20)
+    config = ReconstructionConfig(steps=20, global_batch=4, query_length=12, document_length=20)
     objective = ReconstructionObjective(network64, make_pairs(), config, seed=0)
     named = {step: set(objective.backward(step).metrics) for step in (0, 1, 10, 19)}
     gaps = {"query_to_document_gap", "document_to_query_gap"}

@@ -32,7 +32,7 @@ _STAGES: dict[str, tuple[Callable[..., None], Any]] = {
         train_reconstruction,
         ReconstructionConfig(
             steps=7,
-            batch_size=4,
+            global_batch=4,
             learning_rate=1e-2,
             warmup_steps=2,
             query_length=12,
@@ -44,7 +44,7 @@ _STAGES: dict[str, tuple[Callable[..., None], Any]] = {
         train_contrastive,
         ContrastiveConfig(
             steps=7,
-            batch_size=4,
+            global_batch=4,
             num_negatives=1,
             temperature=0.1,
             learning_rate=1e-2,
@@ -251,7 +251,7 @@ def test_a_batch_of_one_without_negatives_does_not_learn_and_says_so(
     tiny_base: Path, pairs_file: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ProbeError, match="does not learn"):
-        _train("contrastive", tiny_base, pairs_file, tmp_path, batch_size=1, num_negatives=0)
+        _train("contrastive", tiny_base, pairs_file, tmp_path, global_batch=1, num_negatives=0)
 
 
 def test_a_pair_without_enough_negatives_is_named(tiny_base: Path, tmp_path: Path) -> None:
@@ -274,7 +274,7 @@ def test_the_share_of_masked_negatives_is_logged(tiny_base: Path, tmp_path: Path
     path = tmp_path / "pairs.jsonl"
     positives = ["the same answer", "the same answer", "another", "a third"]
     write_pairs(path, [Pair(query=f"question {n}", positive=text) for n, text in enumerate(positives)])
-    output = _train("contrastive", tiny_base, path, tmp_path, batch_size=4, num_negatives=0, steps=2)
+    output = _train("contrastive", tiny_base, path, tmp_path, global_batch=4, num_negatives=0, steps=2)
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
     # Of the twelve other positives two have the text of the own one.
     assert [line["masked_share"] for line in lines] == pytest.approx([2 / 12, 2 / 12])
