@@ -119,7 +119,7 @@ def _describe_parts(scores: SuiteScores, shown: pd.DataFrame) -> Iterable[tuple[
     for index, parts in scores.part_values.items():
         facts = scores.wanted.tasks[index].facts
         for row in range(len(scores.rows)):
-            if np.isnan(scores.values[row, index]):
+            if not scores.folders[row] or np.isnan(scores.values[row, index]):
                 continue
             if np.isnan(parts[row]).any():
                 yield row, f"{facts.name}: the aggregate's own file, for none of its parts is there"

@@ -126,6 +126,31 @@ def build_suite_table(
     return SuiteTable(suite=suite, columns=columns, rows=tuple(rows), notes=_notes(suite, columns))
 
 
+def to_frame(table: SuiteTable) -> pd.DataFrame:
+    """Return a table's numbers, not rounded, indexed by model and revision; NaN for a blank.
+
+    Scores are in points. The last columns are the tasks that are there and those that were asked for.
+    """
+    import pandas as pd
+
+    scales = [1.0 if column.kind == "borda" else 100.0 for column in table.columns]
+    lines = [
+        [
+            *(
+                math.nan if value is None else scale * value
+                for value, scale in zip(row.values, scales, strict=True)
+            ),
+            row.num_complete,
+            row.num_tasks,
+        ]
+        for row in table.rows
+    ]
+    keys = [(row.model, row.revision) for row in table.rows]
+    names = [*(column.name for column in table.columns), "num_complete", "num_tasks"]
+    index = pd.MultiIndex.from_tuples(keys, names=["model", "revision"])
+    return pd.DataFrame(lines, columns=names, index=index)
+
+
 def default_averages(suite: Suite) -> tuple[AverageKind, ...]:
     """Return the means that a suite's tables print: those of mteb, or the published one alone."""
     if suite.convention == "published":

@@ -13,7 +13,7 @@ from harness.records.facts import find_suite
 from harness.records.importing import mark_duplicates, read_mteb_folder
 from harness.report.sheet import sheet_of
 from harness.report.sheet_formats import FORMATS, render_csv
-from harness.tables.suite_table import SuiteTable, build_suite_table
+from harness.tables.suite_table import SuiteTable, build_suite_table, to_frame
 from tests.records.result_files import (
     REVISION,
     V1,
@@ -209,6 +209,17 @@ def test_json_has_the_numbers_before_rounding_and_the_gaps(results: Path) -> Non
     assert row["gaps"] == [
         {"task": "ArguAna", "state": "missing", "reason": "not measured", "files": ["ArguAna.json"]}
     ]
+
+
+def test_the_table_is_a_frame_too(results: Path) -> None:
+    write_model(results, revision="external")
+    (results / "org__small" / "external" / "ArguAna.json").unlink()
+    frame = to_frame(_table(results))
+    assert frame.loc[("org__small", REVISION), "num_complete"] == 56
+    assert frame["STS"].nunique() == 1
+    assert frame["Retrieval"].isna().tolist() == [False, True]
+    values = [made_up(task.name) for task in find_suite(V1).tasks if task.task_type == "STS"]
+    assert frame.loc[("org__small", "external"), "STS"] == pytest.approx(10 * sum(values))
 
 
 def test_names_are_escaped_in_every_format(results: Path) -> None:
