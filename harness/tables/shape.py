@@ -18,12 +18,11 @@ from harness.records.store import merge
 from harness.records.summary import StudySummary
 from harness.tables.aggregate import mean_and_spread
 from harness.tables.differences import difference, paired_differences
-from harness.tables.families import correct
 from harness.tables.format import format_difference, format_score
 from harness.tables.frames import TASK_AXES, VARIANT, long_frame
 from harness.tables.levels import over_seeds
 from harness.tables.shape_notes import coverage, explain, unbalanced, unlike_rows
-from harness.tables.significance import mark_of
+from harness.tables.significance import correct_cells
 from harness.tables.standings import standings
 from harness.tables.table import Cell, Column, Footnote, Row, SeedValue, Table
 
@@ -85,7 +84,7 @@ def shape(
                 cells[name].append(found.get(name, Cell(state="missing", reason="not in the study")))
         if base in cells:
             _add_differences(shown, cells, base, suite=str(block))
-    _correct(cells)
+    correct_cells(list(cells.values()))
     table = _assemble(summary, long, shown, cells, rows=rows, columns=columns, base=base, metric=metric)
     if lacking:
         left_out = f"Left out, since they have no {metric}: {', '.join(lacking)}."
@@ -247,17 +246,7 @@ def _assemble(
         for row in (summary.rows if rows == VARIANT else ())
     }
     if rows == VARIANT or rows in summary.factors:
-        shown_roles = [roles.get(name, "variant") for name in names]
-        for index, column in enumerate(shown):
-            if column.kind != "delta":
-                found = standings(
-                    [cells[name][index] for name in names],
-                    shown_roles,
-                    higher_is_better=column.higher_is_better,
-                )
-                for place, standing in found.items():
-                    line = cells[names[place]]
-                    line[index] = replace(line[index], standing=standing)
+        _rank(cells, shown, [roles.get(name, "variant") for name in names])
     unlike = unlike_rows(long, rows, base) if base else {}
     for name, text in unbalanced(long, rows, base, tuple(summary.factors)).items():
         unlike[name] = f"{unlike.get(name, '')} {text}".strip()
@@ -277,10 +266,10 @@ def _assemble(
         )
         for name in names
     ]
-    what = f" ({metric})" if metric else ""
+    title = f"{summary.name}: {columns} by {rows}" + (f" ({metric})" if metric else "")
     return Table(
-        title=f"{summary.name}: {columns} by {rows}{what}",
-        caption=f"{summary.name}: {columns} by {rows}{what}",
+        title=title,
+        caption=title,
         columns=tuple(shown),
         rows=tuple(sorted(table_rows, key=lambda row: row.role == "reference")),
         baseline=base or None,
@@ -290,15 +279,13 @@ def _assemble(
     )
 
 
-def _correct(cells: dict[str, list[Cell]]) -> None:
-    """Correct the tests of a table over all of them, and mark them anew."""
-    places = [
-        (name, index)
-        for name, line in cells.items()
-        for index, cell in enumerate(line)
-        if cell.inference is not None
-    ]
-    tested = [cells[name][index].inference for name, index in places]
-    corrected = correct([one for one in tested if one is not None])
-    for (name, index), one in zip(places, corrected, strict=True):
-        cells[name][index] = replace(cells[name][index], inference=one, mark=mark_of(one))
+def _rank(cells: dict[str, list[Cell]], columns: Sequence[Column], roles: Sequence[str]) -> None:
+    """Mark the best and the second of each column."""
+    lines = list(cells.values())
+    for index, column in enumerate(columns):
+        if column.kind == "delta":
+            continue
+        inside = [line[index] for line in lines]
+        found = standings(inside, roles, higher_is_better=column.higher_is_better)
+        for place, standing in found.items():
+            lines[place][index] = replace(lines[place][index], standing=standing)
