@@ -15,8 +15,11 @@ from typing import Any
 
 from harness.errors import DataError, did_you_mean
 
-_FIELDS = ("query", "positive", "negatives")
-_CURE = 'Each line must read {"query": "...", "positive": "...", "negatives": ["...", ...]}.'
+_FIELDS = ("query", "positive", "negatives", "dataset", "instruction")
+_CURE = (
+    'Each line must read {"query": "...", "positive": "...", "negatives": ["...", ...]}, and may have '
+    '"dataset" and "instruction".'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,10 @@ class Pair:
     """The text that answers the query."""
     negatives: tuple[str, ...] = ()
     """Hard negatives: texts that resemble the positive and do not answer the query."""
+    dataset: str = ""
+    """Where the pair comes from: batches may be drawn from one dataset at a time."""
+    instruction: str | None = None
+    """The task's instruction; takes the place of the study's own before the query."""
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -51,12 +58,16 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
-    """Write `pairs` as JSON lines, the same bytes for equal pairs; `negatives` only where there are."""
+    """Write `pairs` as JSON lines, the same bytes for equal pairs; empty fields are left out."""
     rows = []
     for pair in pairs:
         row: dict[str, Any] = {"query": pair.query, "positive": pair.positive}
         if pair.negatives:
             row["negatives"] = list(pair.negatives)
+        if pair.dataset:
+            row["dataset"] = pair.dataset
+        if pair.instruction is not None:
+            row["instruction"] = pair.instruction
         rows.append(row)
     write_json_lines(path, rows)
 
@@ -102,7 +113,16 @@ def _parse(line: bytes, *, where: str) -> Pair:
     negatives = row.get("negatives", [])
     if not isinstance(negatives, list) or not all(isinstance(item, str) for item in negatives):
         raise DataError(f"{where}: 'negatives' must be a list of texts", cure=_CURE)
-    return Pair(query=row["query"], positive=row["positive"], negatives=tuple(negatives))
+    for name in ("dataset", "instruction"):
+        if not isinstance(row.get(name, ""), str):
+            raise DataError(f"{where}: {name!r} must be a text", cure=_CURE)
+    return Pair(
+        query=row["query"],
+        positive=row["positive"],
+        negatives=tuple(negatives),
+        dataset=row.get("dataset", ""),
+        instruction=row.get("instruction"),
+    )
 
 
 def _available(path: Path) -> str:

@@ -87,7 +87,7 @@ def _run(job: Job, store: ArtifactStore, log: IO[str], started: float) -> None:
         output=output,
         scratch=scratch,
         cache=store.home / "cache",
-        threads=step.resources.cpus,
+        resources=step.resources,
         device="auto" if step.resources.gpus > 0 else "cpu",
         mirrors=tuple(Path(mirror) for mirror in job.mirrors),
         report=lambda line: _write_line(log, line),

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from harness.models.folder import weights_id
-from harness.models.forward import embed_rows, token_batches
+from harness.models.forward import embed_rows
 from harness.models.network import Network, load_network
+from harness.models.packing import token_batches
 from harness.models.probes import probe_stored
 from harness.study.recipe import ModelConfig, PromptConfig
 
@@ -86,7 +87,7 @@ class Embedder:
         Args:
             texts: Any texts; a repeated one is encoded once.
             prompt: Put before every text as it is.
-            batch_tokens: Tokens a forward pass, padding included.
+            batch_tokens: Tokens a forward pass.
 
         Returns:
             Vectors of length one [texts, dimension], float32, in the order of `texts`.
@@ -96,7 +97,7 @@ class Embedder:
             places.setdefault(text, len(places))
         rows = self._network.tokenizer.tokenise([prompt + text for text in places], self.max_length)
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
-        for batch in token_batches([len(row) for row in rows], slots=batch_tokens):
+        for batch in token_batches([len(row) for row in rows], tokens=batch_tokens):
             pooled = embed_rows(
                 self._network.decoder, [rows[index] for index in batch], self._network.config.pooling
             )

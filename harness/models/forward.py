@@ -1,70 +1,107 @@
-"""Token ids through a causal decoder, with as little padding as order allows.
+"""Token ids through a network, texts end to end without padding.
 
-Owns the batching by tokens and the forward pass without an attention mask. The rule: rows are padded
-on the right only; under a causal mask no real token then sees padding, so the result is exact and the
-fastest attention kernel applies (probes hold the model to it). Gradients, dropout and the order of
-training are left to `harness.training`.
+Owns the packed forward pass. The rule: a text's states are those it has alone, whatever it is packed
+with (probes hold every model to it). Gradients, dropout's seeds and the order of training are left to
+`harness.training`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
-from torch import nn
 
+from harness.models.packing import Layout, make_layout, token_batches, using_layout
 from harness.models.pooling import Pooling, pool
 
+Rows = Sequence[Sequence[int]]
 
-def token_batches(lengths: Sequence[int], *, slots: int) -> list[list[int]]:
-    """Divide rows into batches of similar length, each of at most `slots` tokens with padding.
 
-    A row longer than `slots` makes a batch of its own.
+def run_packed(
+    decoder: Any,
+    layout: Layout,
+    *,
+    ids: torch.Tensor | None = None,
+    embeddings: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Return the hidden states of packed texts [tokens, width], after the final norm.
+
+    Args:
+        decoder: The network below the vocabulary head.
+        layout: Where the texts lie.
+        ids: Token ids [tokens], or
+        embeddings: input embeddings [tokens, width].
+    """
+    arguments = {"input_ids": ids} if embeddings is None else {"inputs_embeds": embeddings}
+    positions = layout.positions + first_position(decoder)
+    with using_layout(layout):
+        output = decoder(
+            **{name: value.unsqueeze(0) for name, value in arguments.items() if value is not None},
+            position_ids=positions.unsqueeze(0),
+            use_cache=False,
+        )
+    hidden: torch.Tensor = output.last_hidden_state[0]
+    return hidden
+
+
+def first_position(decoder: Any) -> int:
+    """Return the number that the network gives a text's first position: not 0 in RoBERTa's family."""
+    table = getattr(getattr(decoder, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None else int(padding) + 1
+
+
+def embed_rows(
+    decoder: Any, rows: Rows, pooling: Pooling, *, text_keys: Sequence[int] | None = None
+) -> torch.Tensor:
+    """Run some texts as one packed row and pool them.
+
+    Args:
+        decoder: The network below the vocabulary head; returns hidden states after the final norm.
+        rows: Token ids, each text ending in the anchor.
+        pooling: How the vector is taken.
+        text_keys: Decides each text's dropout.
 
     Returns:
-        Indices of the rows of each batch, the shortest rows first.
+        Vectors [texts, width], not normalised, in the decoder's type.
     """
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda row: (lengths[row], row)):
-        if batches and (len(batches[-1]) + 1) * lengths[index] <= slots:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
+    device = next(decoder.parameters()).device
+    layout = make_layout([len(row) for row in rows], device=device, text_keys=text_keys)
+    ids = torch.tensor([token for row in rows for token in row], dtype=torch.long, device=device)
+    return pool(run_packed(decoder, layout, ids=ids), layout, pooling)
 
 
-def pad_rows(
-    rows: Sequence[Sequence[int]], *, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids [rows, positions], padded on the right with id 0, and lengths [rows]."""
+def embed_batches(
+    decoder: Any,
+    rows: Rows,
+    pooling: Pooling,
+    *,
+    tokens: int,
+    text_keys: Sequence[int] | None = None,
+) -> torch.Tensor:
+    """Run any number of texts, at most `tokens` tokens at once; vectors come in the texts' order."""
+    batches = token_batches([len(row) for row in rows], tokens=tokens)
+    vectors = [
+        embed_rows(
+            decoder,
+            [rows[index] for index in batch],
+            pooling,
+            text_keys=None if text_keys is None else [text_keys[index] for index in batch],
+        )
+        for batch in batches
+    ]
+    order = torch.tensor([index for batch in batches for index in batch], dtype=torch.long)
+    return torch.cat(vectors)[torch.argsort(order).to(vectors[0].device)]
+
+
+def pad_rows(rows: Rows, *, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ids [rows, positions], padded on the right with id 0, and lengths [rows].
+
+    For probes, which hold the packed pass against the plain one.
+    """
     lengths = [len(row) for row in rows]
     width = max(lengths)
     padded = [[*row, *([0] * (width - len(row)))] for row in rows]
     ids = torch.tensor(padded, dtype=torch.long, device=device)
     return ids, torch.tensor(lengths, dtype=torch.long, device=device)
-
-
-def embed_rows(decoder: nn.Module, rows: Sequence[Sequence[int]], pooling: Pooling) -> torch.Tensor:
-    """Run one batch of rows and pool it.
-
-    Args:
-        decoder: The network below the vocabulary head; returns hidden states after the final norm.
-        rows: Token ids, each row ending in the anchor.
-        pooling: How the vector is taken.
-
-    Returns:
-        Vectors [rows, width], not normalised, in the decoder's type.
-    """
-    ids, lengths = pad_rows(rows, device=next(decoder.parameters()).device)
-    hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
-    return pool(hidden, lengths, pooling)
-
-
-def embed_batches(
-    decoder: nn.Module, rows: Sequence[Sequence[int]], pooling: Pooling, *, slots: int
-) -> torch.Tensor:
-    """Run any number of rows in token batches; vectors [rows, width] come back in the rows' order."""
-    batches = token_batches([len(row) for row in rows], slots=slots)
-    vectors = [embed_rows(decoder, [rows[index] for index in batch], pooling) for batch in batches]
-    order = torch.tensor([index for batch in batches for index in batch], dtype=torch.long)
-    return torch.cat(vectors)[torch.argsort(order).to(vectors[0].device)]

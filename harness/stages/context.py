@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.study.document import Resources
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepContext:
@@ -29,7 +31,8 @@ class StepContext:
     """Folder for checkpoints; it survives a kill and is gone once the step is done."""
     cache: Path
     """Folder for embeddings that several steps share; losing it costs time only."""
-    threads: int
+    resources: Resources
+    """What this machine lends to the step."""
     device: str
     """`cpu`, or `auto` for a step that asked for a device and may use the one that it was given."""
     mirrors: tuple[Path, ...]

@@ -67,7 +67,7 @@ def _encoder(context: StepContext) -> StudyEncoder:
     from harness.models.embedder import Embedder
 
     return StudyEncoder(
-        Embedder.load(context.inputs["model"], device=context.device, threads=context.threads),
+        Embedder.load(context.inputs["model"], device=context.device, threads=context.resources.cpus),
         prompts=TypeAdapter(PromptConfig).validate_python(context.config["prompts"]),
         name=context.bindings["slug"],
         revision=context.inputs["model"].name,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import RecordError, did_you_mean
 from harness.records.schema import Record
@@ -19,9 +19,10 @@ from harness.records.summary import StudySummary
 from harness.tables.aggregate import mean_and_spread
 from harness.tables.differences import difference, paired_differences
 from harness.tables.format import format_difference, format_score
-from harness.tables.frames import FACTS, TASK_AXES, VARIANT, long_frame
+from harness.tables.frames import TASK_AXES, VARIANT, long_frame
 from harness.tables.levels import over_seeds
-from harness.tables.significance import mark_of
+from harness.tables.shape_notes import coverage, explain, unbalanced, unlike_rows
+from harness.tables.significance import correct_cells
 from harness.tables.standings import standings
 from harness.tables.table import Cell, Column, Footnote, Row, SeedValue, Table
 
@@ -83,6 +84,7 @@ def shape(
                 cells[name].append(found.get(name, Cell(state="missing", reason="not in the study")))
         if base in cells:
             _add_differences(shown, cells, base, suite=str(block))
+    correct_cells(list(cells.values()))
     table = _assemble(summary, long, shown, cells, rows=rows, columns=columns, base=base, metric=metric)
     if lacking:
         left_out = f"Left out, since they have no {metric}: {', '.join(lacking)}."
@@ -221,9 +223,7 @@ def _difference(cell: Cell, base: Cell, column: Column, *, is_base: bool) -> Cel
     if inference is None:
         return result
     ends = [format_difference(end, scale=column.scale) for end in (inference.low, inference.high)]
-    return replace(
-        result, inference=inference, mark=mark_of(inference), interval_text=f"{ends[0]}, {ends[1]}"
-    )
+    return replace(result, inference=inference, interval_text=f"{ends[0]}, {ends[1]}")
 
 
 def _assemble(
@@ -238,124 +238,54 @@ def _assemble(
     metric: str,
 ) -> Table:
     names = list(cells)
-    coverage = _coverage(long, rows)
+    counts = coverage(long, rows)
     roles = {row.label: row.role for row in summary.rows} if rows == VARIANT else {}
     levels = {row.label: dict(row.levels) for row in summary.rows} if rows == VARIANT else {}
+    seeds = {
+        row.label: tuple(member.seed for member in row.members if member.seed is not None)
+        for row in (summary.rows if rows == VARIANT else ())
+    }
     if rows == VARIANT or rows in summary.factors:
-        shown_roles = [roles.get(name, "variant") for name in names]
-        for index, column in enumerate(shown):
-            if column.kind != "delta":
-                found = standings(
-                    [cells[name][index] for name in names],
-                    shown_roles,
-                    higher_is_better=column.higher_is_better,
-                )
-                for place, standing in found.items():
-                    line = cells[names[place]]
-                    line[index] = replace(line[index], standing=standing)
-    unlike = _unlike(long, rows, base) if base else {}
-    for name, text in _unbalanced(long, rows, base, tuple(summary.factors)).items():
+        _rank(cells, shown, [roles.get(name, "variant") for name in names])
+    unlike = unlike_rows(long, rows, base) if base else {}
+    for name, text in unbalanced(long, rows, base, tuple(summary.factors)).items():
         unlike[name] = f"{unlike.get(name, '')} {text}".strip()
     texts = list(dict.fromkeys(unlike.values()))
     table_rows = [
         Row(
             label=name,
             role=roles.get(name, "variant"),
+            seeds=seeds.get(name, ()),
             levels=levels.get(name, {rows: name} if rows in summary.factors else {}),
             is_baseline=name == base,
             cells=tuple(cells[name]),
-            num_complete=coverage[name][0],
-            num_tasks=coverage[name][1],
+            num_complete=counts[name][0],
+            num_tasks=counts[name][1],
             unlike=unlike.get(name, ""),
             notes=(str(texts.index(unlike[name]) + 1),) if name in unlike else (),
         )
         for name in names
     ]
-    what = f" ({metric})" if metric else ""
+    title = f"{summary.name}: {columns} by {rows}" + (f" ({metric})" if metric else "")
     return Table(
-        title=f"{summary.name}: {columns} by {rows}{what}",
-        caption=f"{summary.name}: {columns} by {rows}{what}",
+        title=title,
+        caption=title,
         columns=tuple(shown),
         rows=tuple(sorted(table_rows, key=lambda row: row.role == "reference")),
         baseline=base or None,
         footnotes=tuple(Footnote(mark=str(n), text=text) for n, text in enumerate(texts, start=1)),
-        notes=tuple(_notes(table_rows, shown, base=base)),
+        notes=tuple(explain(table_rows, shown, base=base)),
         has_coverage=True,
     )
 
 
-def _coverage(long: pd.DataFrame, rows: str) -> dict[str, tuple[int, int]]:
-    """Return for each row how many of its tasks have all their scores, and how many there are."""
-    by_task = long["value"].notna().groupby([long[rows], long["suite"], long["task"]], sort=False).all()
-    counts = by_task.groupby(level=0, sort=False).agg(["sum", "size"])
-    return {
-        str(name): (int(whole), int(size))
-        for name, whole, size in zip(counts.index, counts["sum"], counts["size"], strict=True)
-    }
-
-
-def _unbalanced(long: pd.DataFrame, rows: str, base: str, factors: Sequence[str]) -> dict[str, str]:
-    """Return a sentence for each level that does not meet the baseline's levels of the other factors."""
-    others = [name for name in factors if name != rows]
-    if rows not in factors or not others:
-        return {}
-    contexts = {
-        str(name): set(part[others].itertuples(index=False, name=None))
-        for name, part in long.groupby(rows, sort=False)
-    }
-    return {
-        name: f"Not over the same levels of {', '.join(others)} as {base}: no effect of {rows} alone."
-        for name, found in contexts.items()
-        if base in contexts and found != contexts[base]
-    }
-
-
-def _unlike(long: pd.DataFrame, rows: str, base: str) -> dict[str, str]:
-    """Return for each row that was not measured like the baseline in which fields, and on what."""
-    if rows in TASK_AXES:
-        return {}
-    present = long[long["value"].notna()]
-    place = ["suite", "task"]
-    found: dict[str, list[str]] = {}
-    for fact in FACTS:
-        if (present.groupby(place)[fact].nunique() <= 1).all():
+def _rank(cells: dict[str, list[Cell]], columns: Sequence[Column], roles: Sequence[str]) -> None:
+    """Mark the best and the second of each column."""
+    lines = list(cells.values())
+    for index, column in enumerate(columns):
+        if column.kind == "delta":
             continue
-        by_row: Any = present.groupby([rows, *place])[fact].agg(
-            lambda values: " and ".join(sorted({value or "none" for value in values}))
-        )
-        wide = by_row.unstack(level=0)
-        if base not in wide:
-            continue
-        for name in wide.columns:
-            both = wide[name].notna() & wide[base].notna()
-            differing = wide.index[both & (wide[name] != wide[base])]
-            if len(differing):
-                tasks = ", ".join(task for _, task in differing)
-                found.setdefault(str(name), []).append(f"{fact.replace('_', ' ')} ({tasks})")
-    return {
-        name: f"Not measured in the same way as {base}: {'; '.join(texts)}."
-        for name, texts in found.items()
-    }
-
-
-def _notes(rows: Sequence[Row], columns: Sequence[Column], *, base: str) -> list[str]:
-    cells = [cell for row in rows for cell in row.cells]
-    notes = []
-    if {column.scale for column in columns} == {100}:
-        notes.append("Scores are in points: 100 times the metric.")
-    notes.append(
-        "A cell is the mean over all variants, tasks and seeds that belong to it; it is empty unless "
-        "all are there. Tasks: scores that are there, of those that should be."
-    )
-    if any(cell.spread_text for cell in cells):
-        notes.append("± is the sample standard deviation over seeds.")
-    if any(column.kind == "delta" for column in columns):
-        notes.append(f"Δ: difference from {base}, seed by seed where both share seeds.")
-    if any(cell.interval_text for cell in cells):
-        notes.append(
-            "In parentheses: the 95 % interval over seeds; ‡ p < 0.05 over seeds, not corrected; n.s.: "
-            "not significant."
-        )
-    if any(cell.standing for cell in cells):
-        notes.append("Best in bold, second underlined; references take no rank.")
-    return notes
+        inside = [line[index] for line in lines]
+        found = standings(inside, roles, higher_is_better=column.higher_is_better)
+        for place, standing in found.items():
+            lines[place][index] = replace(lines[place][index], standing=standing)

@@ -77,6 +77,17 @@ def add_inference(
     return replace(table, rows=tuple(rows))
 
 
+def correct_cells(lines: Sequence[list[Cell]]) -> None:
+    """Correct the tests of all cells as one family, and mark each anew, in place."""
+    places = [
+        (line, index) for line in lines for index, cell in enumerate(line) if cell.inference is not None
+    ]
+    tested = [line[index].inference for line, index in places]
+    corrected = correct([one for one in tested if one is not None])
+    for (line, index), one in zip(places, corrected, strict=True):
+        line[index] = replace(line[index], inference=one, mark=mark_of(one))
+
+
 def explain_marks(table: Table) -> list[str]:
     """Return the legend of the marks in a table; nothing where nothing was tested."""
     cells = [

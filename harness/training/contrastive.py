@@ -1,26 +1,27 @@
-"""Stage II: contrastive learning by InfoNCE (arXiv 2401.00368).
+"""Stages 0 and II: contrastive learning by InfoNCE (arXiv 2401.00368).
 
-Owns the objective over a pair set and the training entry point. The rule: which texts a batch holds
-depends on the seed and the step alone, and every hard negative asked for is there. The loss is
-`infonce`'s, its gradient `gradient_cache`'s, steps, checkpoints and saving belong to `session`.
+Owns the objective over a pair set. The rule: which texts a batch holds depends on the pair set, the seed
+and the step alone, and every hard negative asked for is there. The loss is `infonce`'s, its gradient
+`gradient_cache`'s; steps, checkpoints and saving belong to `loop` and `stage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 
 from harness.data.pairs import Pair
 from harness.errors import DataError
 from harness.models.network import Network
-from harness.study.recipe import ContrastiveConfig, PromptConfig
-from harness.training.batches import BatchSampler, choose_negatives
+from harness.study.recipe import ContrastiveConfig
+from harness.training.batches import BatchSampler, Sampling, choose_negatives
+from harness.training.false_negatives import KnownPositives, mask_false_negatives
 from harness.training.gradient_cache import backward_through
-from harness.training.infonce import info_nce, mask_false_negatives
+from harness.training.infonce import info_nce
 from harness.training.loop import StepOutcome
-from harness.training.stage import TrainingJob, run_stage
+from harness.training.memory import MicroBatch
+from harness.training.ranks import ONE_RANK, Ranks
 
 
 class ContrastiveObjective:
@@ -31,13 +32,35 @@ class ContrastiveObjective:
         pairs: The training pairs.
         config: The stage's settings.
         seed: Decides order, choice of negatives and dropout.
+        micro_batch: What goes through the network at once.
+        sampling: How datasets are mixed.
+        ranks: The processes that share each batch.
+
+    Raises:
+        DataError: When a pair has fewer hard negatives than the settings ask for, or the set is too
+            small.
     """
 
     def __init__(
-        self, network: Network, pairs: Sequence[Pair], config: ContrastiveConfig, *, seed: int
+        self,
+        network: Network,
+        pairs: Sequence[Pair],
+        config: ContrastiveConfig,
+        *,
+        seed: int,
+        micro_batch: MicroBatch,
+        sampling: Sampling | None = None,
+        ranks: Ranks = ONE_RANK,
     ) -> None:
         self._network, self._pairs, self._config, self._seed = network, pairs, config, seed
-        self._sampler = BatchSampler(num_pairs=len(pairs), global_batch=config.global_batch, seed=seed)
+        self._micro_batch, self._ranks = micro_batch, ranks
+        self._sampler = BatchSampler(
+            [pair.dataset for pair in pairs],
+            global_batch=config.global_batch,
+            seed=seed,
+            sampling=sampling,
+        )
+        self._known = KnownPositives(pairs)
         for number, pair in enumerate(pairs, 1):
             if len(pair.negatives) < config.num_negatives:
                 raise DataError(
@@ -55,22 +78,23 @@ class ContrastiveObjective:
             pairs, num_negatives=self._config.num_negatives, seed=self._seed, step=step
         )
         negatives = [text for texts in chosen for text in texts]
-        is_masked = mask_false_negatives(queries, positives, negatives).to(self._network.device)
+        is_masked = mask_false_negatives(queries, positives, negatives, known=self._known)
         # Of the candidates that would count as negatives; it differs between mixtures.
         masked_share = is_masked.sum().item() / max(is_masked.numel() - len(queries), 1)
-        ids = self._tokenise(queries, [*positives, *negatives])
-        accuracy = 0.0
+        is_masked = is_masked.to(self._network.device)
+        ids = self.tokenise(pairs, [*positives, *negatives])
+        metrics: dict[str, float] = {}
 
         def loss_of(vectors: torch.Tensor) -> torch.Tensor:
-            nonlocal accuracy
-            loss, share = info_nce(
+            found = info_nce(
                 vectors[: len(queries)],
                 vectors[len(queries) :],
                 is_masked=is_masked,
                 temperature=self._config.temperature,
+                symmetric=self._config.symmetric,
             )
-            accuracy = share.item()
-            return loss
+            metrics.update(accuracy=found.accuracy, gap=found.gap, masked_share=masked_share)
+            return found.loss
 
         loss = backward_through(
             self._network.decoder,
@@ -78,77 +102,17 @@ class ContrastiveObjective:
             loss_of,
             pooling=self._network.config.pooling,
             seed=("dropout", self._seed, step),
+            micro_batch=self._micro_batch,
+            ranks=self._ranks,
         )
-        return StepOutcome(
-            loss=loss,
-            rows=rows,
-            tokens=sum(len(row) for row in ids),
-            metrics={"accuracy": accuracy, "masked_share": masked_share},
-        )
+        return StepOutcome(loss=loss, rows=rows, tokens=sum(len(row) for row in ids), metrics=metrics)
 
-    def _tokenise(self, queries: Sequence[str], documents: Sequence[str]) -> list[list[int]]:
+    def tokenise(self, pairs: Sequence[Pair], documents: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of the pairs' queries, then of the documents, prompts included."""
         tokenizer, prompts = self._network.tokenizer, self._network.prompts
+        queries = [prompts.query_prefix(pair.instruction) + pair.query for pair in pairs]
+        documents = [prompts.document + text for text in documents]
         return [
-            *tokenizer.tokenise(
-                [prompts.query_prefix() + text for text in queries], self._config.query_length
-            ),
-            *tokenizer.tokenise(
-                [prompts.document + text for text in documents], self._config.document_length
-            ),
+            *tokenizer.tokenise(queries, self._config.query_length),
+            *tokenizer.tokenise(documents, self._config.document_length),
         ]
-
-
-def train_contrastive(
-    *,
-    base: Path,
-    pairs: Path,
-    config: ContrastiveConfig,
-    prompts: PromptConfig,
-    seed: int,
-    output: Path,
-    scratch: Path,
-    threads: int,
-    device: str = "auto",
-    checkpoint_every: int = 5,
-    report: Callable[[str], None],
-) -> None:
-    """Train stage II and write a model folder with `metrics.jsonl`.
-
-    The same arguments give the same weights, byte for byte, whether or not the run was interrupted.
-
-    Args:
-        base: Model folder to start from.
-        pairs: JSON lines of training pairs, with hard negatives where the settings ask for some.
-        config: The stage's settings.
-        prompts: Put before the texts.
-        seed: Decides order, choice of negatives, dropout and initial adapters.
-        output: Folder to write.
-        scratch: Folder for checkpoints; an interrupted run goes on from the newest.
-        threads: Threads of torch.
-        device: `auto`, `cpu`, `cuda` or a device of torch's.
-        checkpoint_every: Steps between two checkpoints.
-        report: Takes a line for people now and then.
-
-    Raises:
-        DataError: When base or pairs are not what they should be.
-        ProbeError: When a check of the model fails.
-        HarnessError: When the loss is not finite.
-    """
-    run_stage(
-        TrainingJob(
-            stage="contrastive",
-            base=base,
-            pairs=pairs,
-            config=config,
-            checkpoint_every=checkpoint_every,
-            prompts=prompts,
-            seed=seed,
-            output=output,
-            scratch=scratch,
-        ),
-        lambda network, examples: ContrastiveObjective(network, examples, config, seed=seed),
-        with_head=False,
-        threads=threads,
-        device=device,
-        report=report,
-    )

@@ -1,67 +1,81 @@
 """The gradient of a loss over all vectors of a batch, within bounded memory.
 
-Owns the backward pass of losses that see a whole batch at once. A small batch runs as one graph over
-length-sorted sub-batches; a large one by gradient caching (arXiv 2101.06983): vectors first without a
-graph, then the loss's gradient by vector, then each sub-batch again with its graph. The rule: both
-ways give the same gradients, dropout included, and which one is taken depends on the batch alone.
+Owns the backward pass of losses that see a whole batch at once, however many ranks share it. A batch
+whose activations fit runs as one graph over length-sorted sub-batches; a larger one by gradient caching
+(arXiv 2101.06983): vectors first without a graph, then the loss's gradient by vector, then each
+sub-batch again with its graph. The rule: both ways, any size of sub-batch and any number of ranks give
+the same gradients, dropout included.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from harness.identity import derive_seed
-from harness.models.forward import embed_rows, token_batches
+from harness.models.forward import Rows, embed_rows
 from harness.models.pooling import Pooling
-
-_SLOTS = 1024
-_GRAPH_SLOTS = 3072
+from harness.training.memory import MicroBatch
+from harness.training.ranks import ONE_RANK, Ranks
+from harness.training.shares import share_texts
 
 
 def backward_through(
     decoder: Any,
-    rows: Sequence[Sequence[int]],
+    rows: Rows,
     loss_of: Callable[[torch.Tensor], torch.Tensor],
     *,
     pooling: Pooling,
     seed: tuple[str | int, ...],
-    slots: int = _SLOTS,
-    graph_slots: int = _GRAPH_SLOTS,
+    micro_batch: MicroBatch,
+    ranks: Ranks = ONE_RANK,
 ) -> float:
     """Add the gradient of `loss_of(vectors of rows)` to the decoder's weights; return the loss.
 
     Args:
         decoder: The network below the head.
-        rows: Token ids of all texts.
+        rows: Token ids of all texts, the same on every rank.
         loss_of: Takes vectors [rows, width] in the rows' order, not normalised; returns a scalar.
         pooling: How a vector is taken.
         seed: What the dropout of this step depends on.
-        slots: Tokens of a sub-batch, padding included.
-        graph_slots: Tokens of the largest batch that runs as one graph.
+        micro_batch: Tokens of a sub-batch, and of the largest batch that runs as one graph.
+        ranks: The processes that share the batch.
     """
-    batches = token_batches([len(row) for row in rows], slots=slots)
-    order = torch.tensor([index for batch in batches for index in batch], dtype=torch.long)
-    places = torch.argsort(order)
+    lengths = [len(row) for row in rows]
+    shares = share_texts(lengths, tokens=micro_batch.tokens, num_ranks=ranks.size)
+    order = torch.tensor([index for share in shares for batch in share for index in batch])
+    counts = [sum(len(batch) for batch in share) for share in shares]
+    batches = shares[ranks.rank]
+    largest = max(sum(lengths[index] for batch in share for index in batch) for share in shares)
+    is_direct = largest <= micro_batch.graph_tokens
+    # Room for adding the texts' numbers.
+    first_key = derive_seed(*seed) >> 1
 
-    def run(number: int) -> torch.Tensor:
-        # Its own seed a sub-batch: the second pass of caching must repeat the first one's dropout.
-        torch.manual_seed(derive_seed(*seed, number))
-        return embed_rows(decoder, [rows[index] for index in batches[number]], pooling)
+    def run(batch: list[int]) -> torch.Tensor:
+        keys = [first_key + index for index in batch]
+        texts = [rows[index] for index in batch]
+        return ranks.forward(lambda: embed_rows(decoder, texts, pooling, text_keys=keys))
 
-    num_slots = sum(len(batch) * max(len(rows[index]) for index in batch) for batch in batches)
-    if num_slots <= graph_slots:
-        vectors = torch.cat([run(number) for number in range(len(batches))])
-        loss = loss_of(vectors[places.to(vectors.device)])
-        loss.backward()
+    parts = []
+    for number, batch in enumerate(batches):
+        with (
+            torch.set_grad_enabled(is_direct),
+            ranks.accumulate(is_last=number == len(batches) - 1),
+        ):
+            parts.append(run(batch))
+    mine = torch.cat(parts)
+    everyones = ranks.gather(mine.detach(), counts).requires_grad_()
+    loss = loss_of(everyones[torch.argsort(order).to(everyones.device)])
+    (slopes,) = torch.autograd.grad(loss, everyones)
+    slope = slopes.split(counts)[ranks.rank] * ranks.gradient_scale
+    if is_direct:
+        mine.backward(slope)
         return loss.item()
-    with torch.no_grad():
-        vectors = torch.cat([run(number) for number in range(len(batches))])
-    vectors.requires_grad_()
-    loss = loss_of(vectors[places.to(vectors.device)])
-    (slopes,) = torch.autograd.grad(loss, vectors)
-    for number, slope in enumerate(slopes.split([len(batch) for batch in batches])):
-        run(number).backward(slope)
+    for number, (batch, piece) in enumerate(
+        zip(batches, slope.split([len(batch) for batch in batches]), strict=True)
+    ):
+        with ranks.accumulate(is_last=number == len(batches) - 1):
+            run(batch).backward(piece)
     return loss.item()

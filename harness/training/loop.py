@@ -1,30 +1,30 @@
-"""One training loop for both stages.
+"""One training loop for all stages.
 
-Owns optimiser, schedule, clipping and what is written down about each step. The rule: a step depends
-on the weights, the optimiser's state and the step's number, and on nothing else, so that going on from
-a checkpoint equals never having stopped. The loss is the objective's affair.
+Owns optimiser, schedule, clipping and the order of a step. The rule: a step depends on the weights, the
+optimiser's state and the step's number, and on nothing else, so that going on from a checkpoint equals
+never having stopped. The loss is the objective's affair, what is written down about it the curves'.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import nn
 
 from harness.errors import HarnessError
-from harness.models.probes import probe_gradients
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
 from harness.training.checkpoints import CheckpointFolder
+from harness.training.curves import Curves
+from harness.training.memory import MicroBatch, retry_smaller
+from harness.training.probes import probe_gradients, probe_moved
+from harness.training.ranks import ONE_RANK, Ranks
 
-METRICS = "metrics.jsonl"
 _REPORTS = 10
 
 # Writing checkpoints may take a tenth of the time of training, unless it is quick anyway.
@@ -91,61 +91,101 @@ class Objective(Protocol):
 def run_loop(
     objective: Objective,
     *,
-    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
     adapters: Mapping[str, nn.Parameter],
     settings: LoopSettings,
     checkpoints: CheckpointFolder,
-    metrics: Path,
+    curves: Curves,
+    micro_batch: MicroBatch,
     report: Callable[[str], None],
+    ranks: Ranks = ONE_RANK,
 ) -> None:
     """Train from the newest valid checkpoint, or from the start, to the last step.
 
     Args:
         objective: Gives the gradients.
-        model: Its parameters that require a gradient are trained.
+        parameters: What is trained, by name.
         adapters: Adapter factors, probed for gradients in the first steps.
         settings: Steps, schedule, clipping.
         checkpoints: Where checkpoints are kept.
-        metrics: File that gets one JSON line a step.
+        curves: Takes what is to be known of each step.
+        micro_batch: Halved where memory runs out, and the step run again.
         report: Takes a line for people now and then.
+        ranks: The processes that train together.
 
     Raises:
         HarnessError: When a loss or a gradient is not finite; names step and pairs.
         ProbeError: When an adapter factor does not learn.
     """
-    parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
     optimizer = make_optimizer(parameters, settings)
     start = checkpoints.restore(parameters, optimizer, report=report)
-    _keep_lines(metrics, start)
-    if settings.warmup_steps >= settings.steps > 0:
-        report(
-            f"warm-up of {settings.warmup_steps} steps leaves no decay in {settings.steps} steps; "
-            f"the peak rate is {settings.rate(settings.steps - 1):.2g}"
-        )
+    curves.start(start)
+    _warn_of_warmup(settings, report)
     every = max(1, math.ceil(settings.steps / _REPORTS))
-    model.train()
     cadence = _Cadence(settings)
     for step in range(start, settings.steps):
         began = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        outcome = objective.backward(step)
+        outcome = _backward(objective, step, optimizer, micro_batch, ranks=ranks, report=report)
         if step < 2:
             probe_gradients(adapters, is_first_step=step == 0)
-        norm = float(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm))
+        norm = whole_number(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm))
         _check_finite(step, outcome, norm)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
-        optimizer.step()
-        seconds = time.perf_counter() - began
-        line = _line(step, outcome, norm=norm, rate=settings.rate(step), seconds=seconds)
-        with metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        _update(optimizer, settings.rate(step))
+        if step == 0:
+            probe_moved(adapters)
+        line = curves.add(
+            step,
+            {"loss": outcome.loss, **outcome.metrics, "grad_norm": norm},
+            learning_rate=settings.rate(step),
+            tokens=outcome.tokens,
+            seconds=time.perf_counter() - began,
+        )
         if step % every == 0 or step == settings.steps - 1:
             report(_describe(line, settings.steps))
         if cadence.is_due(step):
             with cadence.timed():
                 checkpoints.save(parameters, optimizer, next_step=step + 1)
-    model.eval()
+
+
+def _warn_of_warmup(settings: LoopSettings, report: Callable[[str], None]) -> None:
+    if settings.warmup_steps >= settings.steps > 0:
+        report(
+            f"warm-up of {settings.warmup_steps} steps leaves no decay in {settings.steps} steps; "
+            f"the peak rate is {settings.rate(settings.steps - 1):.2g}"
+        )
+
+
+def _backward(
+    objective: Objective,
+    step: int,
+    optimizer: torch.optim.Optimizer,
+    micro_batch: MicroBatch,
+    *,
+    ranks: Ranks,
+    report: Callable[[str], None],
+) -> StepOutcome:
+    """Leave the step's gradients in the weights, in as many tries as memory needs."""
+
+    def run() -> StepOutcome:
+        optimizer.zero_grad(set_to_none=True)
+        return objective.backward(step)
+
+    if ranks.size > 1:
+        # One rank that tries again would leave the others waiting in a collective operation.
+        return run()
+    return retry_smaller(run, micro_batch, report=report)
+
+
+def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+
+
+def whole_number(value: torch.Tensor) -> float:
+    """Return a scalar that may be spread over ranks."""
+    full = getattr(value, "full_tensor", None)
+    return float(value if full is None else full())
 
 
 class _Cadence:
@@ -197,29 +237,7 @@ def _check_finite(step: int, outcome: StepOutcome, norm: float) -> None:
             )
 
 
-def _keep_lines(metrics: Path, start: int) -> None:
-    """Drop what was written about steps that will be run again, and a line cut off by a kill."""
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    metrics.write_text("".join(line + "\n" for line in lines[:start]), encoding="utf-8")
-
-
-def _line(
-    step: int, outcome: StepOutcome, *, norm: float, rate: float, seconds: float
-) -> dict[str, float]:
-    return {
-        "step": step,
-        "loss": outcome.loss,
-        **outcome.metrics,
-        "grad_norm": norm,
-        "learning_rate": rate,
-        "tokens": outcome.tokens,
-        "seconds": round(seconds, 4),
-        "tokens_per_second": round(outcome.tokens / max(seconds, 1e-9), 1),
-    }
-
-
 def _describe(line: Mapping[str, float], steps: int) -> str:
     shown = [f"step {int(line['step']) + 1}/{steps}", f"loss {line['loss']:.4f}"]
-    shown += [f"{name} {line[name]:.3f}" for name in line if name == "accuracy" or name.endswith("_gap")]
+    shown += [f"{name} {line[name]:.3f}" for name in line if name == "accuracy" or name.endswith("gap")]
     return ", ".join([*shown, f"{line['tokens_per_second']:.0f} tokens/s"])

@@ -1,58 +1,80 @@
 """A training stage from a base folder to a trained folder.
 
-Owns what both stages do around their loop: load and probe the base, put adapters on, train, merge,
-check and save. The rule: a folder is written only if the model in it gives the same probe embeddings
-as the one that was trained, and other ones than its base.
+Owns what both stages do around their loop: load and probe the base, merge what an earlier stage left
+beside it, put adapters on, train, check, save and open again. The rule: a folder counts only if the
+model in it gives the same probe embeddings as the one that was trained, and other ones than its base.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from peft import PeftModel
+from torch import nn
 
-from harness.data.pairs import Pair, read_pairs
+from harness.data.pairs import read_pairs
 from harness.errors import ProbeError
 from harness.identity import file_sha256, fingerprint
-from harness.models.folder import weights_id
+from harness.models.dropout import use_text_dropout
+from harness.models.folder import ADAPTER, weights_id
+from harness.models.fused_lora import fuse_lora
 from harness.models.lora import add_lora, lora_parameters, save_lora
+from harness.models.merging import merge_adapter
 from harness.models.network import Network, load_network
-from harness.models.probes import compare, probe_embeddings, probe_stored, run_probes
+from harness.models.probes import compare, probe_embeddings, run_probes
 from harness.models.saving import save_network
+from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig
+from harness.training.batches import Sampling
 from harness.training.checkpoints import CheckpointFolder
-from harness.training.loop import METRICS, LoopSettings, Objective, run_loop
-
-_MERGE_TOLERANCE = 1e-5
+from harness.training.contrastive import ContrastiveObjective
+from harness.training.curves import METRICS, Curves
+from harness.training.examination import check_prompts, contrastive_probes
+from harness.training.loop import LoopSettings, Objective, run_loop
+from harness.training.memory import plan_micro_batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJob:
     """One run of one stage: everything that decides its weights, and where they go."""
 
-    stage: str
     base: Path
+    """Model folder to start from; for reconstruction it must hold the vocabulary head."""
     pairs: Path
+    """JSON lines of training pairs, with hard negatives where the settings ask for some."""
     config: ReconstructionConfig | ContrastiveConfig
     prompts: PromptConfig
+    """Put before the texts."""
+    sampling: Sampling = field(default_factory=Sampling)
+    """How the pair set's datasets are mixed."""
     seed: int
+    """Decides order, choice of negatives, dropout and initial adapters."""
     output: Path
+    """Folder to write."""
     scratch: Path
-    checkpoint_every: int
+    """Folder for checkpoints; an interrupted run goes on from the newest."""
+    checkpoint_every: int = 5
+    """Steps between two checkpoints."""
+
+    @property
+    def with_head(self) -> bool:
+        """Whether the stage needs the vocabulary head."""
+        return isinstance(self.config, ReconstructionConfig)
 
     def identity(self) -> str:
         """Return the fingerprint by which a checkpoint is known to belong to this run."""
         return fingerprint(
             {
-                "stage": self.stage,
+                "stage": type(self.config).__name__,
                 "base": weights_id(self.base),
                 "pairs": file_sha256(self.pairs),
                 "config": self.config,
                 "prompts": self.prompts,
+                "sampling": self.sampling,
                 "seed": self.seed,
             }
         )
@@ -60,10 +82,9 @@ class TrainingJob:
 
 def run_stage(
     job: TrainingJob,
-    make_objective: Callable[[Network, Sequence[Pair]], Objective],
+    make_objective: Callable[..., Objective],
     *,
-    with_head: bool,
-    threads: int,
+    resources: Resources,
     device: str,
     report: Callable[[str], None],
 ) -> None:
@@ -71,9 +92,8 @@ def run_stage(
 
     Args:
         job: What to run.
-        make_objective: Makes the stage's loss over the pairs.
-        with_head: Whether the stage needs the vocabulary head.
-        threads: Threads of torch in this process.
+        make_objective: Makes the stage's loss of job, network, pairs and sub-batch.
+        resources: Threads and memory.
         device: `auto`, `cpu`, `cuda` or a device of torch's.
         report: Takes a line for people now and then.
 
@@ -82,58 +102,94 @@ def run_stage(
         ProbeError: When a check of the model fails.
         HarnessError: When the loss is not finite.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(resources.cpus)
     examples = read_pairs(job.pairs)
-    network = load_network(job.base, device=device, with_head=with_head)
+    network = _open(job, device=device)
+    before = probe_embeddings(network)
+    network = _made_trainable(job, network)
+    micro_batch = plan_micro_batch(
+        network.decoder, tokens=resources.micro_batch, memory_gib=resources.memory_gib
+    )
+    report(f"sub-batches of {micro_batch.tokens} tokens; whole batches up to {micro_batch.graph_tokens}")
+    objective = make_objective(job, network, examples, micro_batch)
+    parameters = _trained(network, objective)
+    _check(job, network, objective, parameters)
+    curves = Curves(job.scratch / METRICS)
+    run_loop(
+        objective,
+        parameters=parameters,
+        adapters=lora_parameters(network.decoder),
+        settings=LoopSettings.of(job.config, checkpoint_every=job.checkpoint_every),
+        checkpoints=CheckpointFolder(job.scratch / "checkpoints", identity=job.identity()),
+        curves=curves,
+        micro_batch=micro_batch,
+        report=report,
+    )
+    curves.close()
+    network.whole.eval()
+    if job.config.steps > 0:
+        _check_moved(probe_embeddings(network), before, report=report)
+    _write(job, network)
+    shutil.copyfile(job.scratch / METRICS, job.output / METRICS)
+
+
+def _open(job: TrainingJob, *, device: str) -> Network:
+    """Return the base with plain weights, from which the next adapter or full training starts."""
+    network = load_network(job.base, device=device, with_head=job.with_head)
     run_probes(network)
-    network = replace(network, prompts=job.prompts)
-    adapted = None
+    return replace(merge_adapter(network), prompts=job.prompts)
+
+
+def _made_trainable(job: TrainingJob, network: Network) -> Network:
+    """Return the network with fresh adapters, where the job asks for them, in training mode."""
     if job.config.tuning.method == "lora":
         network.whole.requires_grad_(requires_grad=False)
         adapted = add_lora(network.decoder, job.config.tuning, seed=job.seed)
-    metrics = job.scratch / METRICS
-    with torch.random.fork_rng():
-        run_loop(
-            make_objective(network, examples),
-            model=network.whole,
-            adapters=lora_parameters(network.decoder),
-            settings=LoopSettings.of(job.config, checkpoint_every=job.checkpoint_every),
-            checkpoints=CheckpointFolder(job.scratch / "checkpoints", identity=job.identity()),
-            metrics=metrics,
-            report=report,
-        )
-    _write(job, network, adapted, report=report)
-    shutil.copyfile(metrics, job.output / METRICS)
+        network = replace(network, adapted=adapted)
+    use_text_dropout(network.whole)
+    fuse_lora(network.whole)
+    network.whole.train()
+    return network
 
 
-def _write(
-    job: TrainingJob, network: Network, adapted: PeftModel | None, *, report: Callable[[str], None]
+def _check(
+    job: TrainingJob, network: Network, objective: Objective, parameters: Mapping[str, nn.Parameter]
 ) -> None:
-    job.output.mkdir(parents=True, exist_ok=True)
-    if adapted is not None:
-        _merge(network, adapted, job.output / "adapter")
-    if network.manifest is not None and job.config.steps > 0:
-        moved = compare(probe_embeddings(network), network.manifest.stored())
-        report(f"training moved the probe embeddings by {moved:.2g}")
-        if moved == 0.0:
-            raise ProbeError(
-                "training did not change the model: its probe embeddings equal the base's",
-                cure="Raise the learning rate; check that the loss is not zero.",
-            )
-    save_network(network, job.output)
-    probe_stored(load_network(job.output, device=str(network.device)))
+    """Run the probes of the stage's own loss on the model that is about to be trained."""
+    if isinstance(objective, ContrastiveObjective) and isinstance(job.config, ContrastiveConfig):
+        check_prompts(objective.tokenise, network, job.config)
+        for probe in contrastive_probes(network, parameters, job.config).values():
+            probe()
 
 
-def _merge(network: Network, adapted: PeftModel, folder: Path) -> None:
-    """Save the adapters as PEFT does, then add them to the weights of the decoder in float32."""
-    # In a 16-bit base the sum would be rounded away from what was trained.
-    network.whole.float()
-    before = probe_embeddings(network)
-    save_lora(adapted, folder, base=network.config.base)
-    adapted.merge_and_unload()
-    difference = compare(probe_embeddings(network), before)
-    if not difference <= _MERGE_TOLERANCE:
+def _trained(network: Network, objective: Objective) -> dict[str, nn.Parameter]:
+    """Return what is trained, by name: the network's own and what the objective brings along."""
+    modules = {"": network.whole, "projection.": getattr(objective, "projection", None)}
+    return {
+        f"{prefix}{name}": value
+        for prefix, module in modules.items()
+        if module is not None
+        for name, value in module.named_parameters()
+        if value.requires_grad
+    }
+
+
+def _check_moved(after: np.ndarray, before: np.ndarray, *, report: Callable[[str], None]) -> None:
+    moved = compare(after, before)
+    report(f"training moved the probe embeddings by {moved:.2g}")
+    if moved == 0.0:
         raise ProbeError(
-            f"the merged weights differ from the model with its adapter by {difference:.2g}",
-            cure="The adapter cannot be merged faithfully; lower its rate or alpha.",
+            "training did not change the model: its probe embeddings equal the base's",
+            cure="Raise the learning rate; check that the loss is not zero.",
         )
+
+
+def _write(job: TrainingJob, network: Network) -> None:
+    """Write the model folder, and open it again to see that it is whole."""
+    device = str(network.device)
+    is_merged = network.adapted is not None and job.config.tuning.merge
+    if is_merged:
+        save_lora(network.adapted, job.output / ADAPTER, base=network.config.base)
+        network = merge_adapter(network)
+    save_network(network, job.output, base=job.base, is_merged=is_merged)
+    run_probes(load_network(job.output, device=device))

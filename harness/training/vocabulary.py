@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-_CHUNK_TOKENS = 512
+_CHUNK_LOGITS = 1 << 24
+"""Logits held at once: 64 MiB in float32, whatever the size of the vocabulary."""
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -53,7 +54,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def summed_cross_entropy(
-    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, *, chunk: int = _CHUNK_TOKENS
+    hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, *, chunk: int | None = None
 ) -> torch.Tensor:
     """Return the summed cross-entropy in nats of `hidden @ weight.T` against `targets`.
 
@@ -61,12 +62,14 @@ def summed_cross_entropy(
         hidden: States [tokens, width].
         weight: Vocabulary matrix [vocabulary, width].
         targets: Token ids [tokens].
-        chunk: Tokens whose logits are held at once.
+        chunk: Tokens whose logits are held at once; as many as fit into 64 MiB when None.
 
     Returns:
         A scalar in float32 or wider; once differentiable in `hidden` and `weight`.
     """
     if not torch.is_grad_enabled():
         hidden, weight = hidden.detach(), weight.detach()
+    if chunk is None:
+        chunk = max(_CHUNK_LOGITS // len(weight), 1)
     total: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, chunk)
     return total

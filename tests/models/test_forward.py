@@ -1,4 +1,4 @@
-"""Batching by tokens and pooling."""
+"""Pooling, and vectors of many texts against those of single ones."""
 
 from __future__ import annotations
 
@@ -6,52 +6,37 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from harness.models.forward import embed_batches, embed_rows, token_batches
+from harness.models.forward import embed_batches, embed_rows
 from harness.models.network import load_network
+from harness.models.packing import make_layout
 from harness.models.pooling import Pooling, pool
 
 
-@given(lengths=st.lists(st.integers(1, 50), max_size=40), slots=st.integers(1, 120))
-def test_every_row_is_in_one_batch_within_the_budget(lengths: list[int], slots: int) -> None:
-    batches = token_batches(lengths, slots=slots)
-    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
-    for batch in batches:
-        width = max(lengths[index] for index in batch)
-        assert len(batch) == 1 or len(batch) * width <= slots
-
-
-@given(lengths=st.lists(st.integers(1, 50), min_size=2, max_size=40))
-def test_batches_go_from_short_to_long(lengths: list[int]) -> None:
-    order = [lengths[index] for batch in token_batches(lengths, slots=60) for index in batch]
-    assert order == sorted(lengths)
-
-
-@pytest.mark.parametrize("method", ["last", "mean"])
-def test_pooling_equals_one_row_at_a_time(method: Pooling) -> None:
+@pytest.mark.parametrize("method", ["last", "mean", "weighted_mean"])
+def test_pooling_equals_one_text_at_a_time(method: Pooling) -> None:
     generator = torch.Generator().manual_seed(0)
-    hidden = torch.randn(3, 5, 4, generator=generator, dtype=torch.float64)
-    lengths = torch.tensor([5, 1, 3])
-    rows = [hidden[row, : int(length)] for row, length in enumerate(lengths)]
-    expected = torch.stack([row[-1] if method == "last" else row.mean(dim=0) for row in rows])
-    torch.testing.assert_close(pool(hidden, lengths, method), expected, rtol=0, atol=1e-15)
+    hidden = torch.randn(9, 4, generator=generator, dtype=torch.float64)
+    texts = hidden.split([5, 1, 3])
+    ways = {
+        "last": lambda text: text[-1],
+        "mean": lambda text: text.mean(dim=0),
+        "weighted_mean": lambda text: (
+            sum((place + 1) * state for place, state in enumerate(text)) / sum(range(1, len(text) + 1))
+        ),
+    }
+    expected = torch.stack([ways[method](text) for text in texts])
+    layout = make_layout([5, 1, 3], device=hidden.device)
+    torch.testing.assert_close(pool(hidden, layout, method), expected, rtol=0, atol=1e-14)
 
 
-def test_a_mean_ignores_padding_that_is_not_finite() -> None:
-    hidden = torch.ones(1, 3, 2)
-    hidden[0, 2] = float("nan")
-    assert torch.isfinite(pool(hidden, torch.tensor([2]), "mean")).all()
-
-
-@pytest.mark.parametrize("method", ["last", "mean"])
-def test_batches_give_the_vectors_of_single_rows_in_order(tiny_base: Path, method: Pooling) -> None:
+@pytest.mark.parametrize("method", ["last", "mean", "weighted_mean"])
+def test_batches_give_the_vectors_of_single_texts_in_order(tiny_base: Path, method: Pooling) -> None:
     network = load_network(tiny_base, device="cpu")
     decoder = network.decoder.double()
     rows = network.tokenizer.tokenise(["word " * n for n in (7, 1, 20, 3, 11, 1)], 64)
     with torch.no_grad():
         expected = torch.cat([embed_rows(decoder, [row], method) for row in rows])
-        for slots in (1, 30, 1000):
-            vectors = embed_batches(decoder, rows, method, slots=slots)
+        for tokens in (1, 30, 1000):
+            vectors = embed_batches(decoder, rows, method, tokens=tokens)
             torch.testing.assert_close(vectors, expected, rtol=0, atol=1e-6)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.training.infonce import info_nce, mask_false_negatives
+from harness.training.infonce import info_nce
 
 
 def _vectors(rows: int, seed: int) -> torch.Tensor:
@@ -47,7 +47,7 @@ def test_loss_and_gradients_equal_the_formula(
     is_masked[:, :num_queries].fill_diagonal_(False)
     expected = _reference(queries, documents, is_masked, temperature)
     wanted = torch.autograd.grad(expected, (queries, documents))
-    loss, _ = info_nce(queries, documents, is_masked=is_masked, temperature=temperature)
+    loss = info_nce(queries, documents, is_masked=is_masked, temperature=temperature).loss
     found = torch.autograd.grad(loss, (queries, documents))
     torch.testing.assert_close(loss, expected, rtol=1e-9, atol=1e-12)
     for left, right in zip(found, wanted, strict=True):
@@ -57,15 +57,15 @@ def test_loss_and_gradients_equal_the_formula(
 def test_lengths_of_vectors_do_not_matter() -> None:
     queries, documents = _vectors(4, 0), _vectors(4, 1)
     nothing = torch.zeros(4, 4, dtype=torch.bool)
-    plain = info_nce(queries, documents, is_masked=nothing, temperature=0.1)[0]
-    scaled = info_nce(7 * queries, 0.2 * documents, is_masked=nothing, temperature=0.1)[0]
+    plain = info_nce(queries, documents, is_masked=nothing, temperature=0.1).loss
+    scaled = info_nce(7 * queries, 0.2 * documents, is_masked=nothing, temperature=0.1).loss
     torch.testing.assert_close(plain, scaled)
 
 
 def test_equal_candidates_give_the_logarithm_of_their_number() -> None:
     same = torch.ones(3, 4, dtype=torch.float64)
     nothing = torch.zeros(3, 3, dtype=torch.bool)
-    loss, _ = info_nce(same, same, is_masked=nothing, temperature=0.02)
+    loss, *_ = info_nce(same, same, is_masked=nothing, temperature=0.02)
     assert loss.item() == pytest.approx(math.log(3))
 
 
@@ -73,30 +73,28 @@ def test_accuracy_is_the_share_of_positives_on_top() -> None:
     queries = torch.eye(4)
     documents = torch.eye(4)[[0, 1, 3, 2]]
     nothing = torch.zeros(4, 4, dtype=torch.bool)
-    assert info_nce(queries, documents, is_masked=nothing, temperature=0.1)[1].item() == 0.5
+    assert info_nce(queries, documents, is_masked=nothing, temperature=0.1).accuracy == 0.5
 
 
 def test_half_precision_vectors_are_compared_in_float32() -> None:
     nothing = torch.zeros(2, 2, dtype=torch.bool)
     queries = torch.eye(2, dtype=torch.bfloat16)
-    assert info_nce(queries, queries, is_masked=nothing, temperature=0.1)[0].dtype == torch.float32
+    assert info_nce(queries, queries, is_masked=nothing, temperature=0.1).loss.dtype == torch.float32
 
 
-def test_candidates_that_are_no_negatives_are_masked() -> None:
-    is_masked = mask_false_negatives(
-        queries=["a", "b", "a", "d"],
-        positives=["x", "y", "z", "x"],
-        negatives=["y", "b", "n", "x"],
-    )
-    assert is_masked.int().tolist() == [
-        # The positive of the equal query, and the twice repeated text of its own positive.
-        [0, 0, 1, 1, 0, 0, 0, 1],
-        # Its own positive among the hard negatives, and itself.
-        [0, 0, 0, 0, 1, 1, 0, 0],
-        [1, 0, 0, 0, 0, 0, 0, 0],
-        [1, 0, 0, 0, 0, 0, 0, 1],
-    ]
+def test_the_symmetric_loss_is_the_mean_of_both_directions() -> None:
+    queries, documents = _vectors(4, 0), _vectors(6, 1)
+    nothing = torch.zeros(4, 6, dtype=torch.bool)
+    forth = info_nce(queries, documents, is_masked=nothing, temperature=0.3).loss
+    # Backwards only the positives choose, among the queries.
+    back = info_nce(documents[:4], queries, is_masked=nothing[:, :4], temperature=0.3).loss
+    both = info_nce(queries, documents, is_masked=nothing, temperature=0.3, symmetric=True).loss
+    torch.testing.assert_close(both, (forth + back) / 2)
 
 
-def test_distinct_texts_mask_nothing() -> None:
-    assert not mask_false_negatives(["a", "b"], ["c", "d"], ["e", "f"]).any()
+def test_the_gap_is_that_of_cosines_and_leaves_out_masked_candidates() -> None:
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    documents = torch.tensor([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0]])
+    is_masked = torch.tensor([[False, False, True], [False, False, False]])
+    found = info_nce(queries, documents, is_masked=is_masked, temperature=0.1)
+    assert found.gap == pytest.approx(1.0 - (0.0 + 0.0 + 0.5**0.5) / 3)

@@ -12,7 +12,9 @@ from torch import nn
 
 from harness.errors import HarnessError
 from harness.training.checkpoints import CheckpointFolder
+from harness.training.curves import Curves
 from harness.training.loop import LoopSettings, StepOutcome, make_optimizer, run_loop
+from harness.training.memory import MicroBatch
 
 _SETTINGS = LoopSettings(
     steps=10,
@@ -44,11 +46,12 @@ def _run(folder: Path, settings: LoopSettings, *, bad_step: int = -1) -> tuple[n
     model, said = nn.Linear(3, 2), list[str]()
     run_loop(
         _Quadratic(model, bad_step=bad_step),
-        model=model,
+        parameters=dict(model.named_parameters()),
         adapters={},
         settings=settings,
         checkpoints=CheckpointFolder(folder / "checkpoints", identity="x"),
-        metrics=folder / "metrics.jsonl",
+        curves=Curves(folder / "metrics.jsonl"),
+        micro_batch=MicroBatch(tokens=64, graph_tokens=64),
         report=said.append,
     )
     return model, said
@@ -102,10 +105,11 @@ def test_a_gradient_that_is_not_finite_is_caught(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="gradient norm is inf at step 0"):
         run_loop(
             Broken(model),
-            model=model,
+            parameters=dict(model.named_parameters()),
             adapters={},
             settings=_SETTINGS,
             checkpoints=CheckpointFolder(tmp_path / "checkpoints", identity="x"),
-            metrics=tmp_path / "metrics.jsonl",
+            curves=Curves(tmp_path / "metrics.jsonl"),
+            micro_batch=MicroBatch(tokens=64, graph_tokens=64),
             report=lambda line: None,
         )

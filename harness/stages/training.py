@@ -1,0 +1,34 @@
+"""What the training stages have in common.
+
+Owns the step from a context to a training job. The rule: configuration and inputs decide the weights;
+resources and paths come from the context and do not.
+"""
+
+from __future__ import annotations
+
+from pydantic import TypeAdapter
+
+from harness.stages.context import StepContext
+from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig
+
+
+def train_step(
+    context: StepContext, field: str, kind: type[ContrastiveConfig | ReconstructionConfig]
+) -> None:
+    """Train the stage whose settings lie under `field`, or go on where it was interrupted."""
+    from harness.training.batches import Sampling
+    from harness.training.stage import TrainingJob
+    from harness.training.train import train
+
+    config = context.config
+    job = TrainingJob(
+        base=context.inputs["model"],
+        pairs=context.inputs["source"] / "pairs" / f"{config['pairs']}.jsonl",
+        config=TypeAdapter(kind).validate_python({"seed": None, **config[field]}),
+        prompts=TypeAdapter(PromptConfig).validate_python(config["prompts"]),
+        sampling=Sampling(**config["sampling"]),
+        seed=config["seed"],
+        output=context.output,
+        scratch=context.scratch,
+    )
+    train(job, context.resources, device=context.device, report=context.report)

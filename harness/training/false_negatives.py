@@ -1,0 +1,71 @@
+"""Which candidates of a batch are no negatives, by the texts themselves.
+
+Owns the hashing of texts and the mask. The rule: a candidate with the text of the query, of its positive
+or of any positive that the training set knows for that query never counts as a negative; the query's own
+positive is never masked. Texts are compared by 64-bit hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+
+from harness.data.pairs import Pair
+
+
+def text_hash(text: str) -> int:
+    """Return 64 bits of the text's BLAKE2 hash, signed as torch's integers are."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), signed=True)
+
+
+class KnownPositives:
+    """The positives that a pair set names for each query, where they are several.
+
+    Args:
+        pairs: All training pairs.
+    """
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        first: dict[int, int] = {}
+        self._several: dict[int, set[int]] = {}
+        for pair in pairs:
+            query, positive = text_hash(pair.query), text_hash(pair.positive)
+            if first.setdefault(query, positive) != positive:
+                self._several.setdefault(query, {first[query]}).add(positive)
+
+    def of(self, query: int) -> set[int]:
+        """Return the hashes of a query's positives; empty where it has one at most."""
+        return self._several.get(query, set())
+
+
+def mask_false_negatives(
+    queries: Sequence[str],
+    positives: Sequence[str],
+    negatives: Sequence[str],
+    *,
+    known: KnownPositives | None = None,
+) -> torch.Tensor:
+    """Return which candidates must not count as negatives [queries, positives + negatives].
+
+    Args:
+        queries: The texts of a batch's queries.
+        positives: Their positives, in the queries' order.
+        negatives: All hard negatives.
+        known: The pair set's positives; masked besides those of the batch.
+    """
+    query = torch.tensor([text_hash(text) for text in queries])
+    positive = torch.tensor([text_hash(text) for text in positives])
+    candidate = torch.cat(
+        [positive, torch.tensor([text_hash(text) for text in negatives], dtype=torch.long)]
+    )
+    is_masked = (candidate[None, :] == positive[:, None]) | (candidate[None, :] == query[:, None])
+    is_masked[:, : len(queries)] |= query[None, :] == query[:, None]
+    if known is not None:
+        for place, number in enumerate(query.tolist()):
+            others = known.of(number)
+            if others:
+                is_masked[place] |= torch.isin(candidate, torch.tensor(sorted(others)))
+    is_masked[:, : len(queries)].fill_diagonal_(False)  # noqa: FBT003 - torch takes it by position only
+    return is_masked

@@ -1,0 +1,140 @@
+"""How many tokens may go through a network at once, by a forecast of the memory that they take.
+
+Owns `MicroBatch`. The rule: the size of a sub-batch is a matter of memory alone and never changes a
+result beyond rounding; it follows from the network and the device, not from what else happens to run,
+so that the same machine makes the same choice again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from harness.errors import HarnessError
+from harness.models.forward import embed_rows
+
+Result = TypeVar("Result")
+
+_GIB = 1 << 30
+_CPU_GIB = 4.0
+_CUDA_SHARE = 0.5
+_MOST_TOKENS = 4096
+"""Larger products are no faster."""
+_FEWEST_TOKENS = 64
+_TRIAL_TOKENS = 96
+
+
+@dataclass(slots=True, kw_only=True)
+class MicroBatch:
+    """The size of a sub-batch, which shrinks where memory runs out."""
+
+    tokens: int
+    """Tokens of a sub-batch; a longer text makes one of its own."""
+    graph_tokens: int
+    """Tokens of the largest batch whose activations all fit at once."""
+
+    def halve(self, error: BaseException) -> None:
+        """Take half as many tokens from now on.
+
+        Raises:
+            HarnessError: When a sub-batch is a single short text already.
+        """
+        if self.tokens <= _FEWEST_TOKENS:
+            raise HarnessError(
+                f"memory ran out with sub-batches of {self.tokens} tokens",
+                cure="Set `resources.train.gradient_checkpointing: true`, shorten the texts, or use a "
+                "device with more memory.",
+            ) from error
+        self.tokens //= 2
+        self.graph_tokens = min(self.graph_tokens // 2, self.tokens)
+
+
+def plan_micro_batch(
+    decoder: Any,
+    *,
+    tokens: int | None = None,
+    memory_gib: float | None = None,
+) -> MicroBatch:
+    """Return the sub-batches that a network's activations allow.
+
+    Args:
+        decoder: The network as it is trained: with its adapters, and with gradient checkpointing if so.
+        tokens: Tokens of a sub-batch; forecast when None.
+        memory_gib: Memory for activations; 4 GiB on a processor and half of a CUDA device when None.
+    """
+    device = next(decoder.parameters()).device
+    limit = _GIB * memory_gib if memory_gib is not None else _usual_bytes(device)
+    affordable = int(limit / max(activation_bytes(decoder), 1.0))
+    if tokens is None:
+        tokens = max(min(affordable // 2, _MOST_TOKENS), _FEWEST_TOKENS)
+    return MicroBatch(tokens=tokens, graph_tokens=affordable)
+
+
+def _usual_bytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        return _CUDA_SHARE * torch.cuda.get_device_properties(device).total_memory
+    return _CPU_GIB * _GIB
+
+
+def activation_bytes(decoder: Any) -> float:
+    """Return the bytes a token that a network keeps for its backward pass.
+
+    They are counted on a short text: everything that autograd saves, but weights, each storage once.
+    """
+    weights = {value.untyped_storage().data_ptr() for value in decoder.parameters()}
+    sizes: dict[int, int] = {}
+    kept: list[torch.Tensor] = []
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            sizes[storage.data_ptr()] = storage.nbytes()
+            # Kept alive, so that no other tensor gets the same address.
+            kept.append(tensor)
+        return tensor
+
+    was_training = decoder.training
+    decoder.train()
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(count, lambda saved: saved):
+        # Any token will do: what is saved does not depend on which it is.
+        vectors = embed_rows(decoder, [[1] * _TRIAL_TOKENS], "last", text_keys=[0])
+    del vectors
+    decoder.train(was_training)
+    return sum(sizes.values()) / _TRIAL_TOKENS
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, on a device or on the processor."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def retry_smaller(
+    run: Callable[[], Result], micro_batch: MicroBatch, *, report: Callable[[str], None]
+) -> Result:
+    """Return what `run` returns, called again with half the sub-batch each time that memory runs out.
+
+    Args:
+        run: Starts from nothing each time, and reads `micro_batch` afresh.
+        micro_batch: Halved in place.
+        report: Told of each halving.
+
+    Raises:
+        HarnessError: When halving cannot help any more.
+    """
+    while True:
+        try:
+            return run()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            shortage = error.with_traceback(None)
+        # Outside of the handler, whose traceback would keep the failed run's tensors alive.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        micro_batch.halve(shortage)
+        report(f"memory ran out; going on with sub-batches of {micro_batch.tokens} tokens")
