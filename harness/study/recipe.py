@@ -162,7 +162,9 @@ class ReconstructionConfig:
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         if self.mask_prompt and self.targets != "prompted":
-            raise ValueError("mask_prompt hides a prompt that is no target; it needs `targets: prompted`")
+            raise ValueError(
+                "mask_prompt hides a prompt that is no target; it needs `targets: prompted`"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
