@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness import __version__
-from harness.cli import evaluate, plan, report, run, schema, status, tables, verify
+from harness.cli import doctor, evaluate, plan, report, run, schema, status, tables, verify
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ for _name, _module in (
     ("report", report),
     ("verify", verify),
     ("evaluate", evaluate),
+    ("doctor", doctor),
     ("schema", schema),
 ):
     app.command(_name)(_module.command)
