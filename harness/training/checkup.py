@@ -16,6 +16,7 @@ import torch
 from harness.data.pairs import Pair
 from harness.errors import HarnessError
 from harness.models.dropout import use_text_dropout
+from harness.models.fused_lora import fuse_lora
 from harness.models.lora import add_lora, lora_parameters
 from harness.models.merging import merge_adapter
 from harness.models.network import Network
@@ -78,6 +79,7 @@ def _try_training(network: Network) -> Iterator[Finding]:
     adapted = add_lora(network.decoder, tuning, seed=0)
     network = replace(network, adapted=adapted)
     use_text_dropout(network.whole)
+    fuse_lora(network.whole)
     network.whole.train()
     factors = lora_parameters(network.decoder)
     objective = ContrastiveObjective(
