@@ -16,6 +16,7 @@ from rich.markup import escape
 from harness import __version__
 from harness.cli import (
     compare,
+    doctor,
     evaluate,
     import_,
     plan,
@@ -66,6 +67,7 @@ for _name, _module in (
     ("publish", publish),
     ("verify", verify),
     ("evaluate", evaluate),
+    ("doctor", doctor),
     ("schema", schema),
 ):
     app.command(_name)(_module.command)

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from harness.errors import DataError
 from harness.models.anchor import AnchorTokenizer, with_anchor
-from harness.models.architecture import configure, is_encoder
+from harness.models.architecture import configure, is_encoder, num_positions
 from harness.models.network import Network, open_model, quiet
 from harness.models.probes import run_probes
 from harness.models.saving import save_network
@@ -60,15 +60,8 @@ def open_base(
     folder, source = file.parent, ({} if gguf is None else {"gguf_file": file.name})
     if gguf is None:
         _require_safetensors(folder, config)
-    try:
-        with quiet():
-            settings = AutoConfig.from_pretrained(folder, local_files_only=True, **source)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"base {config.base!r}: cannot read configuration or tokenizer in {folder} ({error})",
-            cure="Checkpoints that need their own code are not run; choose one of a known architecture.",
-        ) from error
+    settings = _read(AutoConfig, file, is_gguf=gguf is not None)
+    tokenizer = _read(AutoTokenizer, file, is_gguf=gguf is not None)
     configure(settings, config)
     anchored = with_anchor(tokenizer, max_length=config.max_length, template=config.template)
     has_head = not is_encoder(settings)
@@ -83,6 +76,30 @@ def open_base(
         prompts=prompts,
         manifest=None,
     )
+
+
+def usual_length(checkpoint: Path, gguf: str | None) -> int:
+    """Return the usual length of texts, less where the base has no positions for it.
+
+    Raises:
+        DataError: When the checkpoint's configuration cannot be read.
+    """
+    settings = _read(AutoConfig, checkpoint / (gguf or "config.json"), is_gguf=gguf is not None)
+    usual = ModelConfig(base="").max_length
+    return min(usual, num_positions(settings) or usual)
+
+
+def _read(loader: Any, file: Path, *, is_gguf: bool) -> Any:
+    """Return what one of transformers' loaders reads of a checkpoint beside its weights."""
+    source = {"gguf_file": file.name} if is_gguf else {}
+    try:
+        with quiet():
+            return loader.from_pretrained(file.parent, local_files_only=True, **source)
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{file.parent}: cannot read configuration or tokenizer ({error})",
+            cure="Checkpoints that need their own code are not run; choose one of a known architecture.",
+        ) from error
 
 
 def _require_safetensors(folder: Path, config: ModelConfig) -> None:

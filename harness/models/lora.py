@@ -36,11 +36,7 @@ def add_lora(decoder: Any, tuning: TuningConfig, *, seed: int) -> PeftModel:
     Raises:
         DataError: When a target names no linear layer of the decoder.
     """
-    names = {
-        name.rsplit(".", 1)[-1]
-        for name, layer in decoder.named_modules()
-        if isinstance(layer, nn.Linear)
-    }
+    names = {name for name, _ in linear_layers(decoder)}
     for target in tuning.targets:
         if target not in names:
             raise DataError(
@@ -58,6 +54,15 @@ def add_lora(decoder: Any, tuning: TuningConfig, *, seed: int) -> PeftModel:
     with torch.random.fork_rng(), quiet_peft():
         torch.manual_seed(derive_seed("lora", seed))
         return get_peft_model(decoder, config)
+
+
+def linear_layers(decoder: nn.Module) -> list[tuple[str, nn.Linear]]:
+    """Return a network's linear layers, on which adapters may sit, by the last part of their names."""
+    return [
+        (name.removesuffix(".base_layer").rsplit(".", 1)[-1], layer)
+        for name, layer in decoder.named_modules()
+        if isinstance(layer, nn.Linear) and ".lora_" not in name
+    ]
 
 
 def save_lora(adapted: PeftModel, folder: Path, *, base: str) -> None:

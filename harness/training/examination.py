@@ -1,8 +1,8 @@
-"""Which probes a network goes through before it is trained.
+"""Which probes of a loss a network goes through before it is trained.
 
-Owns the list of checks and the calls of the project's own loss and gradient cache. The rule: what is
-checked is what trains: the same functions, the user's model, its dropout on. Nothing is left behind: no
-gradient, no random state, no changed weight.
+Owns the calls of the project's own loss, tokens and gradient cache. The rule: what is checked is what
+trains: the same functions, the user's model, its dropout on. Nothing is left behind: no gradient, no
+random state, no changed weight.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ from tests.study.builders import edited, write_study
         (["run", "quickstart", "--backend", "slurm"], "slurm"),
         (["run", "quickstart", "--home", "/proc/no", "--backend", "in-process"], "/proc/no"),
         (["run", "quickstart", "--home", "gone", "--address", "127.0.0.1:1"], "no Ray cluster answers"),
+        (["doctor", "gone"], "'gone' is no model"),
+        (["doctor", "org/gone", "--mirror", "nowhere"], "is in none of the mirrors"),
         (["nonsense"], "nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -64,7 +66,7 @@ def test_every_verb_explains_itself_with_an_example() -> None:
     verbs = [command.name for command in app.registered_commands]
     assert verbs == [
         *("plan", "run", "status", "tables", "compare", "import", "report", "publish", "verify"),
-        *("evaluate", "schema"),
+        *("evaluate", "doctor", "schema"),
     ]
     for command in app.registered_commands:
         assert command.callback is not None
