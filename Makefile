@@ -51,4 +51,6 @@ quickstart: install
 
 bench: install
 	$(BIN)/python -m benchmarks.encode
+	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.tables
