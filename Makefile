@@ -1,6 +1,6 @@
 # install     make .venv with the project at the versions of constraints.txt
 # quickstart  train, score and table a small real study; prints the table and the page's path
-# test        lint, types and the whole test-suite: what CI runs
+# test        lint, types, the whole test-suite, and published tables rebuilt: what CI runs
 # check       lint, types and import order only
 # bench       time the hot paths against their peers; writes results/benchmarks/
 
@@ -44,9 +44,13 @@ check: lint types
 test: check
 	$(BIN)/python -m tests.fetch
 	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/harness verify
 
 quickstart: install
 	$(BIN)/harness run ablations/quickstart.yaml
 
 bench: install
 	$(BIN)/python -m benchmarks.encode
+	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.tables

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
@@ -18,6 +19,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 for _variable in ("HARNESS_HOME", "HARNESS_MIRROR", "RAY_ADDRESS", "NO_COLOR", "FORCE_COLOR"):
     os.environ.pop(_variable, None)
+
+# A machine that is busy with something else is no fault of a test.
+settings.register_profile("harness", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("harness")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -98,3 +103,13 @@ def summary() -> StudySummary:
 def records() -> list[Record]:
     """Its records."""
     return make_records()
+
+
+@pytest.fixture(scope="session")
+def shared_published() -> Path:
+    """Folder with real result files and the printed tables of the same models."""
+    data = Path(os.environ.get("HARNESS_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
+    folder = data.parent / "published"
+    if not (folder / "published_tables_open.csv").is_file():
+        pytest.skip(f"published result files are not at {folder}; its neighbour is HARNESS_TEST_DATA")
+    return folder

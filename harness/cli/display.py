@@ -39,6 +39,6 @@ def show_table(table: Table) -> None:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(cell.text + (f" ± {cell.spread_text}" if cell.spread_text else ""))
+    text = escape(cell.display)
     style = _STYLES[cell.standing]
     return f"[{style}]{text}[/]" if style else text

@@ -20,6 +20,11 @@ SUMMARY_NAME = "study.json"
 RECORDS_NAME = "records.jsonl"
 RESULTS = Path("results")
 """Folder of published records, below the current one."""
+IMPORTS = "imports"
+"""Folder of the store that holds imported records."""
+PAPERS = "published"
+"""Folder of papers' tables, below the published records."""
+PAPER_NAME = "paper.json"
 STUDIES = Path("ablations")
 """Folder of study files, below the current one."""
 
@@ -48,6 +53,28 @@ def locate_records(study: str, *, home: Path | None = None, results: Path = RESU
         f"no records of {name!r} in {' or '.join(str(root) for root in roots)}",
         cure=listed or f"`harness run {study}` makes them",
     )
+
+
+def locate_any(study: str, *, home: Path | None = None) -> Path:
+    """Return the folder that holds any `records.jsonl`: of a study, of an import or of a paper.
+
+    Args:
+        study: Such a folder, or the name of a study, of an import in the store or of a paper.
+        home: The store; `.harness` if empty.
+
+    Raises:
+        RecordError: If there is none, with the names of those that there are.
+    """
+    store = home or Path(".harness")
+    for folder in (Path(study), store / IMPORTS / study, RESULTS / PAPERS / study):
+        if (folder / RECORDS_NAME).is_file():
+            return folder
+    return locate_records(study, home=home)
+
+
+def is_paper(folder: Path) -> bool:
+    """Return whether `folder` holds a paper's printed tables."""
+    return (folder / PAPER_NAME).is_file() and (folder / RECORDS_NAME).is_file()
 
 
 def load_records(folder: Path) -> tuple[StudySummary, list[Record]]:

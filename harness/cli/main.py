@@ -14,7 +14,20 @@ from rich.console import Console
 from rich.markup import escape
 
 from harness import __version__
-from harness.cli import evaluate, plan, report, run, schema, status, tables, verify
+from harness.cli import (
+    compare,
+    doctor,
+    evaluate,
+    import_,
+    plan,
+    publish,
+    report,
+    run,
+    schema,
+    status,
+    tables,
+    verify,
+)
 from harness.errors import HarnessError
 
 app = typer.Typer(
@@ -48,9 +61,13 @@ for _name, _module in (
     ("run", run),
     ("status", status),
     ("tables", tables),
+    ("compare", compare),
+    ("import", import_),
     ("report", report),
+    ("publish", publish),
     ("verify", verify),
     ("evaluate", evaluate),
+    ("doctor", doctor),
     ("schema", schema),
 ):
     app.command(_name)(_module.command)

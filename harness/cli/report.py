@@ -21,16 +21,19 @@ def command(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write a study's table as Markdown, CSV, LaTeX and JSON, and its page as HTML.
+    """Write a study's table as Markdown, CSV, LaTeX, JSON and HTML, and its page.
 
     The files depend on the records alone: written twice, they have the same bytes.
 
     Examples: `harness report quickstart`, `harness report results/quickstart --to /tmp/page`
     """
     from harness.report.write import write_report
+    from harness.tables.queries import read_queries
 
-    summary, records = load_records(locate_records(study, home=home))
-    files = write_report(summary, records, to or Path("reports") / summary.name)
+    folder = locate_records(study, home=home)
+    summary, records = load_records(folder)
+    output = to or Path("reports") / summary.name
+    files = write_report(summary, records, output, queries=read_queries(folder))
     if json:
         print_json({"study": summary.name, "files": [str(file) for file in files]})
     else:

@@ -12,7 +12,7 @@ import typer
 from harness.cli.options import HomeOption, JsonOption, ProfileOption, StudyArgument, print_json
 from harness.cli.progress import RunDisplay
 from harness.execution.backends import Backend, InProcessBackend
-from harness.execution.collect import collect, write_study
+from harness.execution.collect import collect, collect_per_query, write_study
 from harness.execution.runner import RunSummary, run_plan
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
@@ -81,14 +81,17 @@ def _finish(
     from harness.cli.display import show_table
     from harness.report.content import build_report
     from harness.report.write import write_report
+    from harness.tables.queries import read_queries
 
     study_summary, records = collect(study, plan, store, failures=summary.failed)
-    write_study(study_summary, records, store.study_folder(study.name))
-    files = write_report(study_summary, records, folder)
+    source = store.study_folder(study.name)
+    write_study(study_summary, records, source, per_query=collect_per_query(plan, store, records))
+    queries = read_queries(source)
+    files = write_report(study_summary, records, folder, queries=queries)
     if as_json:
         print_json(_as_json(plan, summary, files, store))
         return
-    show_table(build_report(study_summary, records).table)
+    show_table(build_report(study_summary, records, queries=queries).table)
     counts = summary.counts()
     sys.stderr.write(
         f"\n{counts['run']} steps run, {counts['reused']} reused, {counts['failed']} failed, "

@@ -1,8 +1,9 @@
 """One model on one BEIR dataset.
 
-Owns `evaluate_beir`: BEIR's own loader, exact search and metrics around an encoder, and the small JSON
-file that keeps what they gave. The rule: the numbers are BEIR's (means rounded to five digits, a
-document with the query's own id never counted), and on the same data nDCG@10 is the one that mteb gives.
+Owns `evaluate_beir`: BEIR's own loader, exact search and metrics around an encoder, and the files that
+keep what they gave: a small JSON file of means, and the scores of single queries as Parquet. The rule:
+the numbers are BEIR's (means rounded to five digits, a document with the query's own id never
+counted), and on the same data nDCG@10 is the one that mteb gives.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pytrec_eval
 import torch
 from beir.retrieval.evaluation import EvaluateRetrieval
 from beir.retrieval.search.dense import DenseRetrievalExactSearch
 
 from harness.evaluation.beir_data import FILES, BeirData, load_beir
 from harness.evaluation.encoder import Encoder
+from harness.evaluation.identities import check_query
 from harness.evaluation.isolation import preserved_random_state, without_bars
+from harness.evaluation.per_query import Details, check_means, query_values
 from harness.evaluation.scores import Score
-from harness.evaluation.task_scores import Circumstances
+from harness.evaluation.task_scores import RETRIEVAL_METRICS, Circumstances
 from harness.identity.canonical import file_sha256, fingerprint
 from harness.identity.provenance import package_versions
 
@@ -104,13 +108,20 @@ def score_rankings(
     output: Path,
     circumstances: Circumstances,
 ) -> list[Score]:
-    """Score rankings with BEIR's metrics and keep all of them in `output`/beir/<dataset>.json."""
+    """Score rankings with BEIR's metrics and keep all of them in `output`/beir/<dataset>.json.
+
+    The scores of single queries go to `per_query.parquet` and `top.parquet` in `output`.
+
+    Raises:
+        ProbeError: If metrics contradict each other.
+    """
     cutoffs = list(CUTOFFS)
     metrics: dict[str, float] = {}
     for group in EvaluateRetrieval.evaluate(data.qrels, rankings, cutoffs):
         metrics |= group
     metrics |= EvaluateRetrieval.evaluate_custom(data.qrels, rankings, cutoffs, "mrr")
     _write_metrics(output / circumstances.source, metrics, dataset, split, circumstances)
+    _details(rankings, data, metrics, dataset=dataset, split=split).write(output)
     return [
         circumstances.score(
             task=dataset,
@@ -125,6 +136,33 @@ def score_rankings(
         )
         for metric, name in _METRICS.items()
     ]
+
+
+def _details(
+    rankings: Rankings, data: BeirData, metrics: Mapping[str, float], *, dataset: str, split: str
+) -> Details:
+    """Return the scores of single queries, after checking that BEIR's means are theirs.
+
+    BEIR's own MRR breaks ties by the order in which documents were found, all else by their identifiers,
+    so the reciprocal rank of a query is not held against it.
+    """
+    cutoffs = ",".join(map(str, CUTOFFS))
+    measures = {f"{name}.{cutoffs}" for name in ("ndcg_cut", "map_cut", "recall", "P", "success")}
+    scores = pytrec_eval.RelevanceEvaluator(data.qrels, measures).evaluate(rankings)
+    for query, found in scores.items():
+        check_query(found, task=dataset, query=query)
+    details = Details(dataset)
+    for metric in RETRIEVAL_METRICS:
+        values = query_values(metric, scores, data.qrels, rankings)
+        details.add_scores(split, "default", metric, values)
+    details.add_top(split, "default", rankings)
+    reported = {
+        (split, "default", metric): metrics[name]
+        for metric, name in _METRICS.items()
+        if metric != "mrr_at_10"
+    }
+    check_means(details, reported)
+    return details
 
 
 def dataset_revision(data: BeirData, split: str) -> str:

@@ -3,8 +3,9 @@
 Owns `evaluate_mteb`: load the data, run mteb's own evaluation, return scores. The rule: what mteb
 computes is left as it is (same code, same seeds, one fresh task object a run), and what would make a
 number silently wrong is refused: candidates missing from a reranking set, a subset missing from a
-mirror, embeddings that are not numbers. Results stay on disk as mteb's own JSON, in its ResultCache
-layout under the output folder.
+mirror, embeddings that are not numbers, metrics that contradict each other. Results stay on disk as
+mteb's own JSON, in its ResultCache layout under the output folder, and the scores of single queries as
+Parquet.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from harness.errors import DataError, HarnessError
 from harness.evaluation.catalogue import new_task
 from harness.evaluation.encoder import Competitor
+from harness.evaluation.identities import check_first_place
 from harness.evaluation.isolation import preserved_random_state, read_labels_as_list, without_bars
 from harness.evaluation.mirror import find_dataset, use_mirrors
+from harness.evaluation.per_query import Details, check_means, experiments_of, watch
 from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import Circumstances, scores_of, scores_without_value
 from harness.identity.canonical import tree_sha256
@@ -43,7 +46,8 @@ def evaluate_mteb(
     Args:
         encoder: A `StudyEncoder`, an encoder of `load_foreign`, or any searcher that mteb takes.
         task: mteb's name of the task.
-        output: Where mteb's result files go (`results/<model>/<revision>/<task>.json`).
+        output: Where mteb's result files go (`results/<model>/<revision>/<task>.json`), and
+            `per_query.parquet` and `top.parquet`.
         mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
         batch_size: Texts a batch that mteb offers the encoder.
 
@@ -53,7 +57,7 @@ def evaluate_mteb(
 
     Raises:
         DataError: If the task is unknown or its data is not there or not what the task needs.
-        ProbeError: If the model's embeddings are not finite.
+        ProbeError: If the model's embeddings are not finite, or metrics contradict each other.
     """
     with preserved_random_state(), without_bars(), use_mirrors(mirrors):
         began = time.monotonic()
@@ -61,6 +65,8 @@ def evaluate_mteb(
         absent = _leave_out_absent_subsets(job, mirrors)
         _load(job)
         read_labels_as_list(job)
+        details = Details(task)
+        watch(job, details)
         encoder.begin()
         cache = mteb.ResultCache(output)
         results = mteb.evaluate(
@@ -85,7 +91,25 @@ def evaluate_mteb(
         )
         reason = f"the mirror has no subset {{subset}} of {job.metadata.dataset['path']}"
         scores = scores_of(job, results.task_results[0], circumstances)
+        _keep_details(job, results.task_results[0], details, scores)
+        details.write(output)
         return scores + scores_without_value(job, absent, circumstances, state="missing", reason=reason)
+
+
+def _keep_details(task: Any, result: Any, details: Details, scores: Sequence[Score]) -> None:
+    """Add repeated experiments to `details`, and hold all of it against what was reported."""
+    for split, entries in result.scores.items():
+        for entry in entries:
+            check_first_place(entry, task=details.task)
+            experiments = experiments_of(task, entry)
+            main = task.metadata.main_score
+            details.add_scores(split, entry["hf_subset"], main, experiments, unit="experiment")
+    reported = {
+        (score.split, score.subset, score.metric): score.value
+        for score in scores
+        if score.value is not None
+    }
+    check_means(details, reported)
 
 
 def _leave_out_absent_subsets(task: Any, mirrors: Sequence[Path]) -> list[str]:

@@ -1,20 +1,22 @@
 """From the artifacts of a plan to the records and the summary that tables are made from.
 
-Owns `collect` and the two files `records.jsonl` and `study.json` of a study. The rule: every cell of
-the study gets a record; one that has no score says why and which command brings it.
+Owns `collect` and the files `records.jsonl`, `study.json` and `per_query.parquet` of a study. The rule:
+every cell of the study gets a record; one that has no score says why and which command brings it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.evaluation.scores import read_scores
+from harness.execution.configuration import derive_quantities, describe_row, flatten, split_shared
 from harness.execution.store import ArtifactStore
-from harness.plan import Plan, PlanRow
+from harness.plan import Plan
 from harness.plan.graph import Member
+from harness.records.per_query import PER_QUERY_NAME, PUBLISHED_EXTRAS, owned, write_study_scores
 from harness.records.schema import Record
 from harness.records.store import write_records
 from harness.records.summary import Member as MemberSummary
@@ -22,6 +24,9 @@ from harness.records.summary import RowSummary, StudySummary, SuiteSummary, writ
 from harness.stages.evaluate import SCORES_NAME
 from harness.study import Study
 from harness.study.catalogue import task_types
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def collect(
@@ -45,13 +50,43 @@ def collect(
                     records.extend(score.to_record(**shared) for score in scores)
                 else:
                     records.append(_unscored(plan, study, name, task, shared, failures or {}))
-    return _summarise(study, plan.rows), records
+    return _summarise(study, plan), records
 
 
-def write_study(summary: StudySummary, records: list[Record], folder: Path) -> None:
-    """Write `study.json` and `records.jsonl`."""
+def collect_per_query(plan: Plan, store: ArtifactStore, records: Sequence[Record]) -> list[pa.Table]:
+    """Return the per-query scores of a study's evaluations, one table each.
+
+    Only the main metric of each task and a few more are kept; the store has all of them.
+    """
+    mains: dict[tuple[str, str], set[str]] = {}
+    for record in records:
+        if record.is_main and record.state == "ok":
+            mains.setdefault((record.suite, record.task), set()).add(record.metric)
+    tables = []
+    for row in plan.rows:
+        for member in row.members:
+            for (suite, task), name in member.evaluations.items():
+                path = store.folder("evaluate", name) / PER_QUERY_NAME
+                metrics = sorted(mains.get((suite, task), set()) | set(PUBLISHED_EXTRAS))
+                if path.is_file() and store.has("evaluate", name):
+                    table = owned(
+                        path, metrics=metrics, variant=member.slug, seed=member.seed, suite=suite
+                    )
+                    tables.append(table)
+    return tables
+
+
+def write_study(
+    summary: StudySummary,
+    records: list[Record],
+    folder: Path,
+    *,
+    per_query: Sequence[pa.Table] = (),
+) -> None:
+    """Write `study.json`, `records.jsonl` and, where there are any, the per-query scores."""
     folder.mkdir(parents=True, exist_ok=True)
     write_records(folder / "records.jsonl", records)
+    write_study_scores(folder / PER_QUERY_NAME, per_query)
     write_summary(summary, folder / "study.json")
 
 
@@ -96,7 +131,11 @@ def _lineage(plan: Plan, name: str) -> list[str]:
     return found
 
 
-def _summarise(study: Study, rows: tuple[PlanRow, ...]) -> StudySummary:
+def _summarise(study: Study, plan: Plan) -> StudySummary:
+    trained = [row for row in plan.rows if not row.is_reference]
+    shared, own = split_shared([describe_row(plan, row) for row in trained])
+    configs = [*own, *(describe_row(plan, row) for row in plan.rows if row.is_reference)]
+    rows = [*trained, *(row for row in plan.rows if row.is_reference)]
     return StudySummary(
         name=study.name,
         question=study.question,
@@ -111,34 +150,25 @@ def _summarise(study: Study, rows: tuple[PlanRow, ...]) -> StudySummary:
                     MemberSummary(slug=member.slug, revision=member.model, seed=member.seed)
                     for member in row.members
                 ),
+                config=config,
+                derived=derive_quantities(plan, row),
             )
-            for row in rows
+            for row, config in zip(rows, configs, strict=True)
         ),
         suites=tuple(
             SuiteSummary(name=name, evaluator=suite.evaluator, tasks=suite.tasks)
             for name, suite in study.suites.items()
         ),
         settings=_settings(study),
+        config=shared,
     )
 
 
 def _settings(study: Study) -> dict[str, str]:
     """Return the recipe fields in which no variant differs, as `dotted.path` -> text."""
-    flat = [_flatten(dataclasses.asdict(variant.recipes[0])) for variant in study.variants]
+    flat = [flatten(dataclasses.asdict(variant.recipes[0])) for variant in study.variants]
     return {
         field: value
         for field, value in flat[0].items()
         if field != "seed" and value != "None" and all(other.get(field) == value for other in flat)
     }
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        elif isinstance(value, tuple):
-            flat[prefix + key] = ", ".join(map(str, value))
-        else:
-            flat[prefix + key] = str(value)
-    return flat

@@ -10,12 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from harness.errors import DataError, ProbeError
+from harness.models.templates import Frame, chat_frame, plain_frame
+
+# Names of the pieces in the post-processor; no vocabulary holds them.
+_START, _END = "[leading]", "[anchor]"
 
 
 class AnchorTokenizer:
@@ -32,7 +37,7 @@ class AnchorTokenizer:
         self.padding_id: int = tokenizer.pad_token_id
         """Id of the padding token; the anchor's where the base has none."""
         self.num_leading: int = _leading_specials(tokenizer.backend_tokenizer)
-        """Special tokens (a beginning-of-text token) that the tokenizer puts before every text."""
+        """Tokens that the tokenizer puts before every text: a beginning of the text, a turn's header."""
 
     @classmethod
     def load(cls, folder: Path) -> AnchorTokenizer:
@@ -73,36 +78,42 @@ class AnchorTokenizer:
         return [row[self.num_leading : -1] for row in self.tokenise(texts, max_length)]
 
 
-def with_anchor(tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> PreTrainedTokenizerFast:
-    """Return a copy of `tokenizer` that appends its end-of-text token to every text.
+def with_anchor(
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    max_length: int,
+    template: Literal["plain", "chat"] = "plain",
+) -> PreTrainedTokenizerFast:
+    """Return a copy of `tokenizer` that puts its leading tokens before and the anchor after every text.
 
-    What it puts before a text stays. It has no chat template, since sentence-transformers would wrap
-    every text in one; it pads and cuts on the right; where it had no padding token, the anchor pads.
+    The copy has no chat template, since sentence-transformers would wrap every text in one; it pads and
+    cuts on the right; where it had no padding token, the anchor pads.
+
+    Args:
+        tokenizer: The base's tokenizer, or one made here.
+        max_length: Tokens a text, with all that is put around it.
+        template: `plain` keeps what the tokenizer puts before a text, and its end-of-text token is the
+            anchor; `chat` takes both from the chat template's user turn.
 
     Raises:
-        DataError: When the tokenizer has no end-of-text token or no fast implementation.
+        DataError: When the tokenizer cannot be used so, or `max_length` leaves no room for a text.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise DataError("the base's tokenizer has no fast implementation (tokenizer.json)")
-    if tokenizer.eos_token is None:
+    frame = plain_frame(tokenizer) if template == "plain" else chat_frame(tokenizer)
+    if max_length <= len(frame.leading) + 1:
         raise DataError(
-            "the base's tokenizer has no end-of-text token to serve as anchor",
-            cure="Set `eos_token` in the checkpoint's tokenizer_config.json.",
+            f"max_length {max_length} leaves no room for a text: {len(frame.leading)} tokens stand "
+            "before it and the anchor after it",
+            cure=f"Set model.max_length to at least {len(frame.leading) + 2}.",
         )
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.no_padding()
     backend.no_truncation()
-    leading = backend.encode("a").ids[: _leading_specials(backend)]
-    specials = [(backend.id_to_token(number), number) for number in [*leading, tokenizer.eos_token_id]]
-    pieces = [name for name, _ in specials]
-    # A pair of texts is never encoded; a template for it is required all the same.
-    backend.post_processor = TemplateProcessing(
-        single=[*pieces[:-1], "$A", pieces[-1]],
-        pair=[*pieces[:-1], "$A", pieces[-1], "$B:1", f"{pieces[-1]}:1"],
-        special_tokens=sorted(set(specials)),
-    )
-    names = {"eos_token": tokenizer.eos_token, "pad_token": tokenizer.pad_token or tokenizer.eos_token}
-    for kind in ("bos_token", "unk_token"):
+    backend.post_processor = _post_processor(backend, frame)
+    anchor = backend.id_to_token(frame.anchor)
+    names = {"eos_token": anchor, "pad_token": tokenizer.pad_token or anchor}
+    for kind in ("bos_token", "unk_token", "cls_token", "sep_token", "mask_token"):
         if getattr(tokenizer, kind) is not None:
             names[kind] = getattr(tokenizer, kind)
     return PreTrainedTokenizerFast(
@@ -112,6 +123,21 @@ def with_anchor(tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> PreTr
         truncation_side="right",
         clean_up_tokenization_spaces=False,
         **names,
+    )
+
+
+def _post_processor(backend: Tokenizer, frame: Frame) -> TemplateProcessing:
+    tokens = [backend.id_to_token(number) for number in frame.leading]
+    anchor = backend.id_to_token(frame.anchor)
+    specials: list[Any] = [{"id": _END, "ids": [frame.anchor], "tokens": [anchor]}]
+    pieces = ["$A", _END]
+    if frame.leading:
+        # One piece of several ids: a turn's header is made of ordinary tokens, too.
+        specials.append({"id": _START, "ids": list(frame.leading), "tokens": tokens})
+        pieces = [_START, *pieces]
+    # A pair of texts is never encoded; a template for it is required all the same.
+    return TemplateProcessing(
+        single=pieces, pair=[*pieces, "$B:1", f"{_END}:1"], special_tokens=specials
     )
 
 

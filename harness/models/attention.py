@@ -43,7 +43,10 @@ def _attend(
     """Return attention: [1, heads, tokens, width] in, [1, tokens, heads, width] out for a packed row."""
     layout = current_layout()
     is_causal = is_causal_layer(module)
-    window, scale = keywords.get("sliding_window"), keywords.get("scaling")
+    if layout is not None and layout.is_causal is not None:
+        is_causal = layout.is_causal
+    window = _window(module, keywords.get("sliding_window"), is_causal=is_causal)
+    scale = keywords.get("scaling")
     softcap = keywords.get("softcap")
     if layout is None and softcap is not None:
         mixed = _capped(
@@ -76,6 +79,16 @@ def is_causal_layer(module: Any) -> bool:
     """Tell whether an attention layer is causal, by the layer and by its model's configuration."""
     config = getattr(module, "config", None)
     return bool(getattr(module, "is_causal", True)) and getattr(config, "is_causal", None) is not False
+
+
+def _window(module: Any, size: int | None, *, is_causal: bool) -> int | None:
+    """Return the distance from which on a layer's tokens do not see each other.
+
+    Of a decoder made bidirectional by `is_causal: false`, transformers lets tokens see each other at the
+    window's distance, too; elsewhere only nearer ones.
+    """
+    is_wider = getattr(getattr(module, "config", None), "is_causal", None) is False
+    return size + 1 if size is not None and is_wider and not is_causal else size
 
 
 def _same_heads(
@@ -137,7 +150,8 @@ def _capped(
         width = scores.shape[-1]
         mask = torch.ones(width, width, dtype=torch.bool, device=scores.device).tril()
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+        # Not minus infinity: a padding token that sees nobody would be no number and spoil the others.
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     shares = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
     return shares.to(value.dtype) @ value
 

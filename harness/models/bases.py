@@ -1,30 +1,28 @@
 """Base checkpoints: from what people publish to a model folder of ours.
 
-Owns the conversion of a local Hugging Face folder or a GGUF file into a model folder, and the
-download from the Hugging Face hub. The rule: safetensors out, no remote code, all weights from the
-file, and the vocabulary head kept, since reconstruction needs it.
+Owns the conversion of a local Hugging Face folder or a GGUF file into a model folder. The rule:
+safetensors in and out, no remote code, all weights from the file, and the vocabulary head of a decoder
+kept, since reconstruction needs it. What a study changes in the architecture is `architecture`'s affair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from harness.errors import DataError
 from harness.models.anchor import AnchorTokenizer, with_anchor
-from harness.models.network import Network, from_files, quiet
+from harness.models.architecture import configure, is_encoder, num_positions
+from harness.models.network import Network, open_model, quiet
 from harness.models.probes import run_probes
 from harness.models.saving import save_network
 from harness.study.recipe import ModelConfig, PromptConfig
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt"]
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def prepare_base(
@@ -33,7 +31,7 @@ def prepare_base(
     """Convert a checkpoint into a model folder.
 
     Args:
-        config: The model as the study names it: depth, pooling, length, type of the weights.
+        config: The model as the study names it: depth, pooling, length, attention, type of the weights.
         prompts: Written into the folder for other libraries.
         checkpoint: Local Hugging Face folder, or the folder that holds the GGUF file.
         gguf: Path of the GGUF file in `checkpoint`; None for a Hugging Face folder.
@@ -41,74 +39,84 @@ def prepare_base(
 
     Raises:
         DataError: When the checkpoint cannot be used as asked.
-        ProbeError: When the model fails a check (causal attention, padding, anchor).
+        ProbeError: When the model fails a check (attention, padding, anchor).
+    """
+    network = open_base(config=config, prompts=prompts, checkpoint=checkpoint, gguf=gguf)
+    run_probes(network)
+    save_network(network, output)
+
+
+def open_base(
+    *, config: ModelConfig, prompts: PromptConfig, checkpoint: Path, gguf: str | None
+) -> Network:
+    """Load a checkpoint as the network that `prepare_base` would write, unchecked.
+
+    Raises:
+        DataError: When the checkpoint cannot be used as asked.
     """
     file = checkpoint / (gguf or "config.json")
     if not file.is_file():
         raise DataError(f"base {config.base!r}: {file} is not there")
     folder, source = file.parent, ({} if gguf is None else {"gguf_file": file.name})
-    with quiet():
-        settings = AutoConfig.from_pretrained(folder, local_files_only=True, **source)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **source)
-    _cut_layers(settings, config)
-    model = from_files(AutoModelForCausalLM, folder, dtype=torch.float32, config=settings, **source)
-    model.to(_DTYPES[config.dtype])
+    if gguf is None:
+        _require_safetensors(folder, config)
+    settings = _read(AutoConfig, file, is_gguf=gguf is not None)
+    tokenizer = _read(AutoTokenizer, file, is_gguf=gguf is not None)
+    configure(settings, config)
+    anchored = with_anchor(tokenizer, max_length=config.max_length, template=config.template)
+    has_head = not is_encoder(settings)
+    model = open_model(folder, settings, dtype=torch.float32, with_head=has_head, **source)
+    model.to(_DTYPES[config.dtype]).eval()
     _forget_origin(model)
-    network = Network(
-        decoder=model.base_model,
-        causal=model.eval(),
-        tokenizer=AnchorTokenizer(with_anchor(tokenizer, max_length=config.max_length)),
+    return Network(
+        decoder=model.base_model if has_head else model,
+        causal=model if has_head else None,
+        tokenizer=AnchorTokenizer(anchored),
         config=config,
         prompts=prompts,
         manifest=None,
     )
-    run_probes(network)
-    save_network(network, output)
 
 
-def resolve_hub(name: str, revision: str, *, mirrors: Sequence[Path] = ()) -> Path:
-    """Return the local folder of a model of the Hugging Face hub, downloading what is missing.
-
-    Args:
-        name: `<organisation>/<name>`.
-        revision: Commit, tag or branch; a commit is the only one that stays the same.
-        mirrors: Folders that stand in for the hub; with any given, the network is not used.
+def usual_length(checkpoint: Path, gguf: str | None) -> int:
+    """Return the usual length of texts, less where the base has no positions for it.
 
     Raises:
-        DataError: When the hub cannot be reached and the model is not in the local cache, or the
-            name, the revision or the right to read it is not there, or no mirror has it.
+        DataError: When the checkpoint's configuration cannot be read.
     """
-    for root in mirrors:
-        if (root / name / "config.json").is_file():
-            return root / name
-    if mirrors:
-        raise DataError(
-            f"base {name!r} is in none of the mirrors: {', '.join(str(root) for root in mirrors)}",
-            cure=f"Put the model's files into <mirror>/{name}/, or run without a mirror.",
-        )
+    settings = _read(AutoConfig, checkpoint / (gguf or "config.json"), is_gguf=gguf is not None)
+    usual = ModelConfig(base="").max_length
+    return min(usual, num_positions(settings) or usual)
+
+
+def _read(loader: Any, file: Path, *, is_gguf: bool) -> Any:
+    """Return what one of transformers' loaders reads of a checkpoint beside its weights."""
+    source = {"gguf_file": file.name} if is_gguf else {}
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        with quiet():
+            return loader.from_pretrained(file.parent, local_files_only=True, **source)
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"cannot get {name!r} at revision {revision!r} from the Hugging Face hub: {said}",
-            cure="Check name, revision, network and HF_TOKEN, or give the base as a local folder.",
+            f"{file.parent}: cannot read configuration or tokenizer ({error})",
+            cure="Checkpoints that need their own code are not run; choose one of a known architecture.",
         ) from error
 
 
-def _cut_layers(settings: Any, config: ModelConfig) -> None:
-    """Set the depth in the model's configuration, so that only the first layers are loaded."""
-    if config.num_layers is None:
+def _require_safetensors(folder: Path, config: ModelConfig) -> None:
+    if any(folder.glob("*.safetensors")):
         return
-    if config.num_layers > settings.num_hidden_layers:
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
         raise DataError(
-            f"base {config.base!r} has {settings.num_hidden_layers} layers; num_layers asks for "
-            f"{config.num_layers}",
-            cure="Leave num_layers out to keep all layers.",
+            f"base {config.base!r}: {folder} holds its weights as {pickles[0]}, which can run any code "
+            "when it is read",
+            cure="Take a revision with model.safetensors, or, where you trust the file, convert it: "
+            "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder).",
         )
-    settings.num_hidden_layers = config.num_layers
-    if getattr(settings, "layer_types", None):
-        settings.layer_types = settings.layer_types[: config.num_layers]
+    raise DataError(
+        f"base {config.base!r}: {folder} holds no weights (*.safetensors)",
+        cure="Take a revision or a folder that has model.safetensors, or give a GGUF file.",
+    )
 
 
 def _forget_origin(model: Any) -> None:

@@ -8,6 +8,7 @@ host or time is written. Which weights go in is left to the callers.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,14 +24,17 @@ from harness.models.anchor import AnchorTokenizer
 from harness.study.recipe import ModelConfig, PromptConfig
 
 MANIFEST = "harness_model.json"
-_FORMAT = 1
+ADAPTER = "adapter"
+"""Folder of PEFT's files inside a model folder."""
+_FORMAT = 2
+_LIBRARY = "config_sentence_transformers.json"
 _BASE = "sentence_transformers.base.modules"
 _MODULES = (
     ("", f"{_BASE}.transformer.Transformer"),
     ("1_Pooling", "sentence_transformers.sentence_transformer.modules.pooling.Pooling"),
     ("2_Normalize", f"{_BASE}.normalize.Normalize"),
 )
-_POOLING_MODES = {"last": "lasttoken", "mean": "mean"}
+_POOLING_MODES = {"last": "lasttoken", "mean": "mean", "weighted_mean": "weightedmean"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,9 @@ class Manifest:
     probe_texts: tuple[str, ...]
     probe_embeddings: tuple[tuple[float, ...], ...]
     """Embeddings of the probe texts when the model was written, one row a text."""
+    merged: bool | None = None
+    """Whether the adapter is part of the weights; if false, it lies in `adapter/` and is applied when
+    the model is loaded; None where the last stage trained no adapter."""
     format: int = _FORMAT
 
     def stored(self) -> np.ndarray:
@@ -58,6 +65,7 @@ def write_surroundings(
     prompts: PromptConfig,
     tokenizer: AnchorTokenizer,
     dimension: int,
+    model_arguments: Mapping[str, Any],
 ) -> None:
     """Write everything but the weights, `config.json` and the manifest into a model folder.
 
@@ -67,6 +75,7 @@ def write_surroundings(
         prompts: Written for sentence-transformers where not empty.
         tokenizer: Saved beside the weights.
         dimension: Width of the embeddings.
+        model_arguments: What sentence-transformers must pass on when it loads the weights.
     """
     tokenizer.tokenizer.save_pretrained(folder)
     modules = [
@@ -74,10 +83,10 @@ def write_surroundings(
         for index, (path, kind) in enumerate(_MODULES)
     ]
     _write_json(folder / "modules.json", modules)
-    _write_json(
-        folder / "sentence_bert_config.json",
-        {"max_seq_length": config.max_length, "do_lower_case": False},
-    )
+    transformer: dict[str, Any] = {"max_seq_length": config.max_length, "do_lower_case": False}
+    if model_arguments:
+        transformer["model_args"] = dict(model_arguments)
+    _write_json(folder / "sentence_bert_config.json", transformer)
     pooling = {
         "embedding_dimension": dimension,
         "pooling_mode": _POOLING_MODES[config.pooling],
@@ -86,17 +95,14 @@ def write_surroundings(
     _write_json(folder / "1_Pooling" / "config.json", pooling)
     names = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
     _write_json(folder / "2_Normalize" / "config.json", names)
-    texts = {"query": prompts.query_prefix(), "document": prompts.document}
     libraries = {"pytorch": "torch", "sentence_transformers": "sentence-transformers"}
     libraries["transformers"] = "transformers"
     _write_json(
-        folder / "config_sentence_transformers.json",
+        folder / _LIBRARY,
         {
             "model_type": "SentenceTransformer",
             "__version__": {key: metadata.version(name) for key, name in libraries.items()},
-            "prompts": texts if any(texts.values()) else {},
-            # Texts of tasks that are not retrieval have the query's prompt, in training as here.
-            "default_prompt_name": "query" if any(texts.values()) else None,
+            **_prompt_settings(prompts),
             "similarity_fn_name": "cosine",
         },
     )
@@ -125,13 +131,43 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path}: {error.errors()[0]['msg']}", cure="Build the model again.") from error
     if manifest.format != _FORMAT:
         raise DataError(f"{path}: format {manifest.format}, this version reads {_FORMAT}")
+    _check_prompts(folder / _LIBRARY, manifest.prompts)
     return manifest
+
+
+def _prompt_settings(prompts: PromptConfig) -> dict[str, Any]:
+    """Return prompts as sentence-transformers reads them."""
+    texts = {"query": prompts.query_prefix(), "document": prompts.document}
+    return {
+        "prompts": texts if any(texts.values()) else {},
+        # Texts of tasks that are not retrieval have the query's prompt, in training as here.
+        "default_prompt_name": "query" if any(texts.values()) else None,
+    }
+
+
+def _check_prompts(path: Path, prompts: PromptConfig) -> None:
+    """Check that sentence-transformers would use the prompts that the model was trained with."""
+    try:
+        seen = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error})", cure="Make the model again.") from error
+    for name, wanted in _prompt_settings(prompts).items():
+        if seen.get(name) != wanted:
+            raise DataError(
+                f"{path}: {name} are {seen.get(name)!r}, and the model was trained with {wanted!r}",
+                cure=f"Put them right, or make the model again; {MANIFEST} holds what training used.",
+            )
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder that hold its weights and say what they are, by name."""
+    return sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.index.json")])
 
 
 def weights_id(folder: Path) -> str:
     """Return one SHA-256 over every file that decides a text's vector, lengths and prompts apart."""
-    names = ["config.json", "tokenizer.json", "tokenizer_config.json", "1_Pooling/config.json"]
-    files = [*(folder / name for name in names), *sorted(folder.glob("*.safetensors"))]
+    names = ["tokenizer.json", "tokenizer_config.json", "1_Pooling/config.json"]
+    files = [*(folder / name for name in names), *weight_files(folder), *(folder / ADAPTER).glob("*")]
     return fingerprint({path.relative_to(folder).as_posix(): file_sha256(path) for path in files})
 
 

@@ -1,13 +1,13 @@
-"""A loaded model: decoder, tokenizer and, where it is wanted, the vocabulary head.
+"""A loaded model: network, tokenizer and, where they are wanted, adapter and vocabulary head.
 
-Owns loading from and saving to model folders. The rule: every weight of the network comes from the
-file; a weight that the file lacks raises instead of being drawn at random, and the type of the
-weights is stated, never guessed. The files around the weights belong to `folder`, the checks to
-`probes`.
+Owns loading from model folders. The rule: every weight of the network comes from the file; a weight
+that the file lacks raises instead of being drawn at random, and the type of the weights is stated, never
+guessed. The files around the weights belong to `folder`, the checks to `probes`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +16,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForCausalLM
 from transformers.utils import logging
 
 from harness.errors import DataError, HarnessError
 from harness.models import attention
 from harness.models.anchor import AnchorTokenizer
-from harness.models.folder import Manifest, read_manifest
+from harness.models.architecture import is_encoder
+from harness.models.folder import ADAPTER, Manifest, read_manifest
+from harness.models.lora import load_lora
 from harness.study.recipe import ModelConfig, PromptConfig
 
 _HEAD_SCALES = ("final_logit_softcapping", "logits_scaling", "logit_scale")
@@ -41,6 +43,8 @@ class Network:
     prompts: PromptConfig
     manifest: Manifest | None
     """What the folder said of the model; None for a network that has no folder yet."""
+    adapted: Any | None = None
+    """PEFT's model around `decoder`; None where the weights are plain."""
 
     @property
     def device(self) -> torch.device:
@@ -91,18 +95,58 @@ def load_network(folder: Path, *, device: str = "auto", with_head: bool = False)
         DataError: When the folder is no model folder or lacks weights.
     """
     manifest = read_manifest(folder)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    loader = AutoModelForCausalLM if with_head else AutoModel
-    model = from_files(loader, folder, config=config, dtype=config.dtype)
+    settings = AutoConfig.from_pretrained(folder, local_files_only=True)
+    model = open_model(folder, settings, dtype=settings.dtype, with_head=with_head)
+    decoder = model.base_model if with_head else model
+    # On the processor: PEFT would choose a device by itself.
+    adapted = load_lora(decoder, folder / ADAPTER) if manifest.merged is False else None
     model.eval().to(resolve_device(device))
     return Network(
-        decoder=model.base_model if with_head else model,
+        decoder=decoder,
         causal=model if with_head else None,
         tokenizer=AnchorTokenizer.load(folder),
         config=manifest.model,
         prompts=manifest.prompts,
         manifest=manifest,
+        adapted=adapted,
     )
+
+
+def open_model(
+    folder: Path, settings: Any, *, dtype: torch.dtype, with_head: bool, **source: Any
+) -> Any:
+    """Load the weights in `folder` into the architecture that `settings` describe.
+
+    Args:
+        folder: Where the weights are.
+        settings: transformers' configuration.
+        dtype: Type of the weights.
+        with_head: Whether the vocabulary head is needed.
+        source: Says where in the folder, such as `gguf_file`.
+
+    Raises:
+        DataError: When an encoder should have a head, or weights are missing.
+    """
+    if with_head and is_encoder(settings):
+        raise DataError(
+            f"{folder}: {settings.model_type} is an encoder: it predicts no next token, so nothing can "
+            "be reconstructed from its embeddings",
+            cure="Set reconstruction.steps: 0 for variants on this base, or choose a decoder.",
+        )
+    loader = AutoModelForCausalLM if with_head else AutoModel
+    more = {} if with_head else model_arguments(settings)
+    return from_files(loader, folder, dtype=dtype, config=settings, **more, **source)
+
+
+def model_arguments(settings: Any) -> dict[str, Any]:
+    """Return what the constructor of a network must be told beyond its configuration.
+
+    BERT and its kin would put a pooling layer on top, which published checkpoints often lack and which
+    no embedding of ours goes through.
+    """
+    kind = MODEL_MAPPING[type(settings)]
+    has_pooler = "add_pooling_layer" in inspect.signature(kind.__init__).parameters
+    return {"add_pooling_layer": False} if has_pooler else {}
 
 
 def from_files(loader: Any, folder: Path, *, dtype: torch.dtype, **arguments: Any) -> Any:

@@ -49,6 +49,8 @@ class Layout:
     """Position of each token in its own text [tokens], counted from 0."""
     hidden: torch.Tensor | None = None
     """Tokens that no token may see [tokens], themselves included."""
+    is_causal: bool | None = None
+    """Whether a token sees none after it; as the architecture has it when None."""
     dropout_keys: torch.Tensor | None = None
     """A random number of each token [tokens], int32, that its dropout is drawn from."""
     buckets: tuple[Bucket, ...]
@@ -73,6 +75,7 @@ def make_layout(
     device: torch.device,
     positions: torch.Tensor | None = None,
     hidden: torch.Tensor | None = None,
+    is_causal: bool | None = None,
     text_keys: Sequence[int] | None = None,
 ) -> Layout:
     """Return the layout of texts that lie one after the other.
@@ -82,6 +85,7 @@ def make_layout(
         device: Where the network is.
         positions: Positions of all tokens [tokens], where they do not count from 0 in each text.
         hidden: Tokens that may not be seen [tokens].
+        is_causal: Whether a token sees none after it; as the architecture has it when None.
         text_keys: A number for each text that decides its dropout, whatever it is packed with.
     """
     if positions is None:
@@ -95,6 +99,7 @@ def make_layout(
         lengths=tuple(lengths),
         positions=positions,
         hidden=None if hidden is None else hidden.to(device),
+        is_causal=is_causal,
         dropout_keys=keys,
         buckets=tuple(_buckets(lengths, device)),
     )

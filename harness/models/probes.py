@@ -1,22 +1,23 @@
 """Checks on the real model that guard against numbers that are wrong and look right.
 
-Owns the probes of a model: anchor, padding, causal mask, stored embeddings, adapter gradients. The
-rule: each runs in seconds on the model that is about to be used, and raises a `ProbeError` that names
-the cause. Nothing here changes a weight.
+Owns the probes of a model: anchor, attention, padding, adapter, stored embeddings. The rule: each runs
+in seconds on the model that is about to be used, and raises a `ProbeError` that names the cause. Nothing
+here changes a weight. What is checked of a loss and its gradients is `harness.training.probes`' affair.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from harness.errors import ProbeError
-from harness.models.forward import embed_batches, pad_rows
-from harness.models.lora import is_second_factor
+from harness.models.architecture import sees_later_tokens
+from harness.models.forward import embed_batches, embed_rows, first_position
 from harness.models.network import Network
+from harness.models.pooling import Pooling
 
 PROBE_TEXTS = (
     "river",
@@ -41,11 +42,22 @@ def run_probes(network: Network) -> None:
     Raises:
         ProbeError: Naming the first fault found.
     """
-    probe_anchor(network)
-    probe_causality(network)
-    probe_padding(network)
+    for probe in probes_of(network).values():
+        probe(network)
+
+
+def probes_of(network: Network) -> dict[str, Callable[[Network], None]]:
+    """Return the probes that apply to a network, by what they check."""
+    probes: dict[str, Callable[[Network], None]] = {
+        "anchor ends every text": probe_anchor,
+        "attention as declared": probe_attention,
+        "padding moves no embedding": probe_padding,
+    }
+    if network.adapted is not None:
+        probes["adapter is applied"] = probe_adapter
     if network.manifest is not None:
-        probe_stored(network)
+        probes["embeddings as stored"] = probe_stored
+    return probes
 
 
 @torch.inference_mode()
@@ -57,67 +69,91 @@ def probe_embeddings(network: Network) -> np.ndarray:
 
 
 def probe_anchor(network: Network) -> None:
-    """Check that the anchor ends every row: an empty text, a short, a cut one, one that names it."""
+    """Check that leading tokens and anchor frame every row: an empty text, a short, a cut one.
+
+    One text names the anchor itself.
+    """
     tokenizer, limit = network.tokenizer, network.config.max_length
-    long = "word " * (2 * limit)
-    rows = tokenizer.tokenise(["", "word", long, f"a {tokenizer.anchor} b"], limit)
+    rows = tokenizer.tokenise(["", "word", "word " * (2 * limit), f"a {tokenizer.anchor} b"], limit)
     if any(row[-1] != tokenizer.anchor_id for row in rows):
         raise ProbeError("a row of token ids does not end in the anchor token")
+    leading = rows[0][: tokenizer.num_leading]
+    if any(row[: tokenizer.num_leading] != leading for row in rows):
+        raise ProbeError(f"not every row of token ids begins with {leading}")
     if len(rows[2]) != limit:
         raise ProbeError(f"a long text is cut to {len(rows[2])} tokens instead of {limit}")
 
 
 @torch.inference_mode()
-def probe_causality(network: Network) -> None:
-    """Check that a token sees all tokens before it and none after it.
+def probe_attention(network: Network) -> None:
+    """Check that a token sees what the configuration declares: nothing after it, or all of the text.
 
-    The forward pass without an attention mask is exact only then.
+    Checked on one text alone, without a mask and with one, since kernels treat the two apart.
     """
     row = network.tokenizer.tokenise([PROBE_TEXTS[-1]], network.config.max_length)[0]
-    middle = len(row) // 2
-    first_changed, last_changed = list(row), list(row)
-    first_changed[0] = _other(row[0])
-    last_changed[-1] = _other(row[-1])
-    ids, _ = pad_rows([row, first_changed, last_changed], device=network.device)
-    hidden = network.decoder(input_ids=ids, use_cache=False).last_hidden_state.float()
-    plain, first, last = (nn.functional.normalize(item, dim=-1) for item in hidden)
-    tolerance = _tolerance(network)
-    if (plain[:-1] - last[:-1]).abs().max().item() > tolerance:
-        raise ProbeError(
-            "the attention mask is not causal: a token's state depends on later tokens",
-            cure="Use a decoder with causal attention (`is_causal` must not be false in config.json).",
-        )
-    if middle > 0 and (plain[-1] - first[-1]).abs().max().item() == 0.0:
-        raise ProbeError("the attention is cut off: the anchor's state ignores the first token")
+    if len(row) < 3:
+        raise ProbeError(f"max_length {network.config.max_length} is too short to probe the attention")
+    first_changed = [_other(row[0]), *row[1:]]
+    last_changed = [*row[:-1], _other(row[-1])]
+    declares_later = sees_later_tokens(network.decoder.config)
+    for way in ("without a mask", "with a mask"):
+        states = [_states(network, item, way) for item in (row, first_changed, last_changed)]
+        plain, first, last = (nn.functional.normalize(item, dim=-1) for item in states)
+        later = (plain[:-1] - last[:-1]).abs().amax(dim=-1)
+        # Beside the changed token: a sliding window may hide it from those further away.
+        if declares_later and not later[-1].item() > _tolerance(network):
+            raise ProbeError(
+                f"the attention is declared bidirectional, but {way} no token sees the one after it",
+                cure="`is_causal` must be false in config.json, and the architecture must follow it; "
+                "else set model.attention to causal.",
+            )
+        if not declares_later and later.max().item() > _tolerance(network):
+            raise ProbeError(
+                f"the attention mask is not causal: {way} a token's state depends on later tokens",
+                cure="Use a decoder with causal attention, or set model.attention to bidirectional.",
+            )
+        if (plain[1] - first[1]).abs().max().item() == 0.0:
+            raise ProbeError(
+                f"the attention is cut off: {way} a token's state ignores the one before it",
+                cure="The checkpoint's attention weights are zero or damaged.",
+            )
 
 
 @torch.inference_mode()
 def probe_padding(network: Network) -> None:
-    """Check that a vector is the same alone, in a batch, and padded on either side with a mask."""
+    """Check that a vector is the same alone, in a batch, and padded on either side with a mask.
+
+    Alone and in a batch, texts go through the project's packed pass; padded, as other libraries do it.
+    """
     rows = network.tokenizer.tokenise(PROBE_TEXTS, network.config.max_length)
-    shortest, longest = min(rows, key=len), max(rows, key=len)
-    pooling = network.config.pooling
-    alone = embed_batches(network.decoder, [shortest], pooling, tokens=_PROBE_TOKENS)[0]
-    slots = 2 * len(longest)
+    pooling, width = network.config.pooling, max(len(row) for row in rows)
+    alone = torch.stack([embed_rows(network.decoder, [row], pooling)[0] for row in rows])
     ways = {
-        "in a batch padded on the right": embed_batches(
-            network.decoder, [shortest, longest], pooling, tokens=slots
-        )[0],
-        "in a batch padded on the right with a mask": _masked(
-            network, shortest, len(longest), side="right"
-        ),
-        "in a batch padded on the left with a mask": _masked(
-            network, shortest, len(longest), side="left"
-        ),
+        "in a batch": embed_rows(network.decoder, rows[::-1], pooling).flip(0),
+        "padded on the right with a mask": _padded(network, rows, width, side="right"),
+        "padded on the left with a mask": _padded(network, rows, width, side="left"),
     }
     reference = nn.functional.normalize(alone.float(), dim=-1)
-    for way, vector in ways.items():
-        difference = (nn.functional.normalize(vector.float(), dim=-1) - reference).abs().max().item()
+    for way, vectors in ways.items():
+        difference = (nn.functional.normalize(vectors.float(), dim=-1) - reference).abs().max().item()
         if not difference <= _tolerance(network):
             raise ProbeError(
                 f"padding moves an embedding: {way} it differs by {difference:.2g} from the text alone",
                 cure="The pooled position or the attention mask is wrong for this base.",
             )
+
+
+def probe_adapter(network: Network) -> None:
+    """Check that the adapter changes the embeddings of the weights that it lies beside."""
+    if network.adapted is None:
+        raise ValueError("a network without an adapter has none to check")
+    with network.adapted.disable_adapter():
+        base = probe_embeddings(network)
+    if compare(probe_embeddings(network), base) == 0.0:
+        raise ProbeError(
+            "the adapter is not applied: with it and without it the probe embeddings are the same",
+            cure="The adapter is zero, switched off or on layers that are not used; make it again.",
+        )
 
 
 def probe_stored(network: Network) -> None:
@@ -135,24 +171,6 @@ def probe_stored(network: Network) -> None:
         )
 
 
-def probe_gradients(factors: Mapping[str, nn.Parameter], *, is_first_step: bool) -> None:
-    """Check that every adapter factor has a finite gradient that is not zero.
-
-    In the very first step the second factors are zero, so the first ones have no gradient yet.
-    """
-    for name, factor in factors.items():
-        if factor.grad is None:
-            raise ProbeError(f"adapter factor {name} gets no gradient: it is not part of the loss")
-        if not bool(torch.isfinite(factor.grad).all()):
-            raise ProbeError(f"adapter factor {name} has a gradient that is not finite")
-        may_be_zero = is_first_step and not is_second_factor(name)
-        if not may_be_zero and not bool(factor.grad.any()):
-            raise ProbeError(
-                f"adapter factor {name} has a gradient of zero: it does not learn",
-                cure="The loss does not reach it, or is zero (a batch of one without negatives is).",
-            )
-
-
 def compare(left: np.ndarray, right: np.ndarray) -> float:
     """Return the largest absolute difference of two arrays; infinity where their shapes differ."""
     if left.shape != right.shape:
@@ -160,22 +178,48 @@ def compare(left: np.ndarray, right: np.ndarray) -> float:
     return float(np.abs(left.astype(np.float64) - right.astype(np.float64)).max())
 
 
-def _masked(network: Network, row: list[int], width: int, *, side: str) -> torch.Tensor:
-    """Return the vector of one row [width] padded to `width` with an explicit attention mask."""
-    padding = width - len(row)
-    before, after = (padding, 0) if side == "left" else (0, padding)
-    device = network.device
-    ids = torch.tensor([[0] * before + row + [0] * after], dtype=torch.long, device=device)
-    mask = torch.tensor([[0] * before + [1] * len(row) + [0] * after], dtype=torch.long, device=device)
-    positions = (mask.cumsum(dim=-1) - 1).clamp(min=0)
+def _states(network: Network, row: list[int], way: str) -> torch.Tensor:
+    """Return the states of one text [tokens, width] as other libraries compute them."""
+    ids = torch.tensor([row], dtype=torch.long, device=network.device)
+    mask = {"attention_mask": torch.ones_like(ids)} if way == "with a mask" else {}
+    hidden: torch.Tensor = network.decoder(input_ids=ids, **mask, **_caching(network)).last_hidden_state
+    return hidden[0].float()
+
+
+def _padded(network: Network, rows: Sequence[list[int]], width: int, *, side: str) -> torch.Tensor:
+    """Return the vectors of rows [rows, width] padded to `width` with an explicit attention mask."""
+    fill = network.tokenizer.padding_id
+    gaps = [width - len(row) for row in rows]
+    before = gaps if side == "left" else [0] * len(rows)
+    padded = [
+        [fill] * gap + row + [fill] * (width - gap - len(row))
+        for gap, row in zip(before, rows, strict=True)
+    ]
+    ids = torch.tensor(padded, dtype=torch.long, device=network.device)
+    mask = torch.zeros_like(ids)
+    for place, (gap, row) in enumerate(zip(before, rows, strict=True)):
+        mask[place, gap : gap + len(row)] = 1
+    positions = (mask.cumsum(dim=-1) - 1).clamp(min=0) + first_position(network.decoder)
     hidden = network.decoder(
-        input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False
-    ).last_hidden_state[0]
-    real = hidden[before : before + len(row)]
-    if network.config.pooling == "last":
-        vector: torch.Tensor = real[-1]
-        return vector
-    return real.float().mean(dim=0)
+        input_ids=ids, attention_mask=mask, position_ids=positions, **_caching(network)
+    ).last_hidden_state
+    parts = [states[gap : gap + len(row)] for states, gap, row in zip(hidden, before, rows, strict=True)]
+    return torch.stack([_pooled(part, network.config.pooling) for part in parts])
+
+
+def _pooled(states: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """Return one text's vector from its states [tokens, width], written down a second time."""
+    if pooling == "last":
+        return states[-1]
+    weights = torch.ones(len(states), device=states.device)
+    if pooling == "weighted_mean":
+        weights = weights.cumsum(dim=0)
+    return (states.float() * weights[:, None]).sum(dim=0) / weights.sum()
+
+
+def _caching(network: Network) -> dict[str, bool]:
+    """Keep decoders from filling a cache of keys and values; encoders have none."""
+    return {"use_cache": False} if hasattr(network.decoder.config, "use_cache") else {}
 
 
 def _tolerance(network: Network) -> float:

@@ -12,8 +12,41 @@ from typing import Literal, get_args
 
 from pydantic import ConfigDict
 
-State = Literal["ok", "not_applicable", "failed", "missing"]
+State = Literal[
+    "ok",
+    "not_applicable",
+    "failed",
+    "missing",
+    "missing_split",
+    "missing_subset",
+    "other_metric",
+    "not_a_number",
+    "out_of_range",
+    "partial_aggregate",
+    "duplicate_revision",
+    "unreadable",
+]
+"""`ok` alone has a value. From `missing_split` on, the states name what is wrong with a result file that
+was made elsewhere: it holds another split, another subset or another metric than the one asked for; a
+number that is none, or that is not between -1 and 1; an aggregate beside only some of its parts; two
+revisions of a model that differ where one was asked for; no scores that can be read."""
 STATES: tuple[str, ...] = get_args(State)
+
+BroadState = Literal["ok", "not_applicable", "failed", "missing"]
+
+Remark = Literal[
+    "duplicate_revision", "recorded_main_differs", "other_spelling", "judged_without_results"
+]
+"""What is worth knowing of a value: another revision of the model has one too; the file records another
+number as its main score; the metric stands in the file under a name that may mean another similarity;
+a run found nothing for some judged queries, which count as 0."""
+
+
+def broad_state(state: State) -> BroadState:
+    """Return the one of the four plain states that a state is a case of."""
+    if state == "ok" or state == "not_applicable" or state == "failed":
+        return state
+    return "missing" if state in {"missing", "missing_split", "missing_subset"} else "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +62,7 @@ class Record:
     seed: int | None
     """Seed of the variant; None where nothing was trained."""
     suite: str
-    """Suite that asked for the task."""
+    """Suite that asked for the task; empty for results that were read from elsewhere."""
     task: str
     task_type: str
     """mteb's task type: Retrieval, Classification, Clustering, ..."""
@@ -62,12 +95,27 @@ class Record:
     """Tokens encoded for this task, duplicates not counted; None where it is not known."""
     source: str = ""
     """Where the value was read: a result file's path relative to its store or folder."""
+    remarks: tuple[Remark, ...] = ()
 
     @property
-    def key(self) -> tuple[str, int, str, str, str, str, str]:
-        """What must be unique: two different values for one key are a contradiction."""
+    def key(self) -> tuple[str, str, int, str, str, str, str, str]:
+        """What must be unique: two different values for one key are a contradiction.
+
+        A variant of a study has one revision a seed, so that two would contradict each other. Records
+        without a suite come from result folders, which keep several revisions of a model side by side.
+        """
         seed = -1 if self.seed is None else self.seed
-        return (self.variant, seed, self.suite, self.task, self.split, self.subset, self.metric)
+        revision = "" if self.suite else self.revision
+        return (
+            self.variant,
+            revision,
+            seed,
+            self.suite,
+            self.task,
+            self.split,
+            self.subset,
+            self.metric,
+        )
 
 
 COLUMNS: tuple[str, ...] = tuple(f.name for f in fields(Record))

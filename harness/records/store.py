@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import RecordError
-from harness.records.schema import COLUMNS, Record
+from harness.records.schema import COLUMNS, Record, broad_state
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,13 +160,17 @@ def _resolve(group: list[Record]) -> Record:
             next(record for record in group if record.state == "ok"),
             next(record for record in group if record.state == "not_applicable"),
         )
-    top = max(_STATE_RANK[state] for state in states)
-    ranked = sorted((record for record in group if _STATE_RANK[record.state] == top), key=_line)
+    top = max(_rank(record) for record in group)
+    ranked = sorted((record for record in group if _rank(record) == top), key=_line)
     kept = ranked[0]
     for other in ranked[1:]:
         if kept.state == "ok" and any(getattr(kept, name) != getattr(other, name) for name in _MEASURED):
             _refuse(kept, other)
     return kept
+
+
+def _rank(record: Record) -> int:
+    return _STATE_RANK[broad_state(record.state)]
 
 
 def _refuse(first: Record, second: Record) -> None:

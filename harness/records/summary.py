@@ -1,8 +1,8 @@
 """What a table needs to know of a study besides its records: rows, suites and the baseline.
 
 Owns `StudySummary` and its JSON form, `study.json`, which lies beside `records.jsonl`. The rule: a
-clone with these two files rebuilds every table; the study's YAML, its models and its data are not
-needed.
+clone with these two files (and `per_query.parquet`, where there is one) rebuilds every table and tells
+two rows' configurations apart; the study's YAML, its models and its data are not needed.
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class RowSummary:
     """Factor -> level; empty for reference lines."""
     role: Literal["variant", "reference"] = "variant"
     members: tuple[Member, ...]
+    config: dict[str, str] = field(default_factory=dict)
+    """`stage.dotted.field` -> value: what its models are made from, beyond what all variants share."""
+    derived: dict[str, str] = field(default_factory=dict)
+    """Quantities that follow from the configuration, such as negatives a query, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,13 @@ class StudySummary:
     suites: tuple[SuiteSummary, ...]
     settings: dict[str, str] = field(default_factory=dict)
     """Shared settings worth printing under a table, such as steps and batch size."""
+    config: dict[str, str] = field(default_factory=dict)
+    """The part of the configuration that all variants share; references have their own in full."""
+
+    def resolved(self, row: RowSummary) -> dict[str, str]:
+        """Return the whole configuration of a row, by `stage.dotted.field`."""
+        shared = self.config if row.role == "variant" else {}
+        return dict(sorted({**shared, **row.config}.items()))
 
 
 def write_summary(summary: StudySummary, path: Path) -> None:

@@ -18,8 +18,9 @@ from harness.records.summary import StudySummary
 from harness.report.findings import Finding, find
 from harness.tables.build import build_table
 from harness.tables.effects import Effect, main_effects
+from harness.tables.queries import QueryScores
 from harness.tables.table import Table
-from harness.tables.views import delta_table, effect_table
+from harness.tables.views import delta_table, effect_table, interaction_table
 
 _SIGNATURE_PACKAGES = ("sentence-transformers", "torch", "transformers")
 
@@ -36,6 +37,8 @@ class Report:
     """Each row minus the baseline; None without a baseline or a second whole row."""
     effects: Table | None
     """Main effects on every column; None where no two rows differ in one factor only."""
+    interactions: Table | None
+    """Shares of variance of factors and their pairs; None unless the variants are a full grid."""
     primary_effects: tuple[Effect, ...]
     """Main effects on the primary column, with their estimates of noise."""
     findings: tuple[Finding, ...]
@@ -50,18 +53,26 @@ class Report:
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        """Return the tables that are there: the main one, differences, main effects."""
-        return tuple(one for one in (self.table, self.deltas, self.effects) if one is not None)
+        """Return the tables that are there: the main one, differences, main effects, interactions."""
+        found = (self.table, self.deltas, self.effects, self.interactions)
+        return tuple(one for one in found if one is not None)
 
 
-def build_report(summary: StudySummary, records: Sequence[Record]) -> Report:
+def build_report(
+    summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+) -> Report:
     """Return what a report on `summary` and `records` says.
+
+    Args:
+        summary: The study.
+        records: Its measurements, in any order.
+        queries: Its per-query scores; without them less can be tested.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
     merged = merge(records)
-    table = build_table(summary, merged)
+    table = build_table(summary, merged, queries=queries)
     effects = (
         []
         if table.primary is None
@@ -76,6 +87,7 @@ def build_report(summary: StudySummary, records: Sequence[Record]) -> Report:
         table=table,
         deltas=delta_table(table),
         effects=effect_table(table, factors=summary.factors),
+        interactions=interaction_table(table, factors=summary.factors),
         primary_effects=tuple(effects),
         findings=tuple(find(table, effects)),
         settings=_grouped(summary.settings),

@@ -17,13 +17,20 @@ from harness.tables.table import Cell, Column, Row, Table
 
 Verdict = Literal["", "clear", "within noise", "one seed", "not alike", "open"]
 _MAX_CONTEXTS = 4
+_QUERY_ORIGINS = {
+    "paired scores": "from the paired scores of queries",
+    "bound": "from the number of queries",
+    "both": "from paired scores of queries, and the number of texts where there are none",
+    "none": "from queries",
+}
 
 NOISE_NOTE = (
     "Clear: at least twice the largest estimate of noise. Within noise: less. One seed: more, but only "
     "as far as queries go, since no row shows how much a seed moves a score. Not alike: the rows differ "
-    "in more than the study says. The noise from queries is the root of p (1 - p) / n, with both rows "
-    "taken as independent. All of it is rough, none of it is a significance test, and nothing is "
-    "corrected for the number of comparisons."
+    "in more than the study says. The noise from queries is the spread of the paired scores of single "
+    "queries where these are kept, else the root of p (1 - p) / n, with both rows taken as independent. "
+    "These verdicts are rough and not corrected for the number of comparisons; the marks in the tables "
+    "are tests, and are."
 )
 """What the verdicts mean, to be printed below the findings."""
 
@@ -133,7 +140,7 @@ def _judgement(table: Table, effect: Effect) -> str:
     estimates = (
         (effect.standard_error, "from these differences"),
         (effect.seed_error, "from the spread between seeds"),
-        (effect.query_error, "from the number of queries"),
+        (effect.query_error, _QUERY_ORIGINS[effect.query_basis]),
     )
     listed = ", ".join(
         f"{format_score(value, scale=scale)} {origin}"

@@ -36,6 +36,9 @@ _ESCAPES = {
     "Δ": r"$\Delta$",
     "\u2212": "$-$",
     "\u00d7": r"$\times$",
+    "†": r"\dag{}",
+    "‡": r"\ddag{}",
+    "§": r"\S{}",
     "\u2014": "---",
     "\u2013": "--",
 }
@@ -53,7 +56,12 @@ def render_latex(report: Report) -> str:
         f"% {_comment(report.name)}: {_comment(report.signature)}\n"
         "% Needs \\usepackage[T1]{fontenc}, \\usepackage{booktabs} and \\usepackage{graphicx}.\n"
     )
-    return head + "\n".join(_table(table, report) for table in report.tables)
+    captions = [f"{report.name}: {report.question}", *(table.title for table in report.tables[1:])]
+    labels = [_slug(report.name), *(_slug(f"{report.name}-{one.title}") for one in report.tables[1:])]
+    parts = zip(report.tables, captions, labels, strict=True)
+    return head + "\n".join(
+        render_latex_table(table, caption=caption, label=label) for table, caption, label in parts
+    )
 
 
 def escape(text: str) -> str:
@@ -75,14 +83,19 @@ def _comment(text: str) -> str:
     return " ".join(text.split())
 
 
-def _table(table: Table, report: Report) -> str:
-    is_main = table is report.table
-    caption = f"{report.name}: {report.question}" if is_main else table.title
+def render_latex_table(table: Table, *, caption: str, label: str) -> str:
+    """Return one `table` environment.
+
+    Args:
+        table: What to lay out.
+        caption: As plain text.
+        label: What follows `tab:`, in small letters, digits and hyphens.
+    """
     lines = [
         r"\begin{table}[t]",
         r"\centering",
         rf"\caption{{{escape(caption)}}}",
-        rf"\label{{tab:{_slug(report.name)}{'' if is_main else '-' + _slug(table.title)}}}",
+        rf"\label{{tab:{label}}}",
         r"\par\smallskip",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{l{'r' * _num_numbers(table)}}}",
@@ -123,9 +136,9 @@ def _head(table: Table) -> list[str]:
         "",
         *(rf"{{\footnotesize {escape(one.metric)}}}" if one.metric else "" for one in table.columns),
     ]
+    suites = [" & ".join(groups + extra) + r" \\", " ".join(rules)] if table.has_suites else []
     return [
-        " & ".join(groups + extra) + r" \\",
-        " ".join(rules),
+        *suites,
         " & ".join(titles) + r" \\",
         " & ".join(metrics + extra) + r" \\",
     ]
@@ -163,8 +176,10 @@ def _cell(cell: Cell) -> str:
         return (rf"\emph{{{escape(cell.text)}}}" if cell.text else "") + _marks(cell.notes)
     text = _SIGNED.sub(lambda sign: f"${sign.group(1)}$", cell.text)
     text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}", "": text}[cell.standing]
+    mark = rf"\,\textsuperscript{{{escape(cell.mark)}}}" if cell.mark else ""
     spread = rf" {{\footnotesize $\pm$ {cell.spread_text}}}" if cell.spread_text else ""
-    return text + spread + _marks(cell.notes)
+    interval = rf" {{\footnotesize ({cell.interval_text})}}" if cell.interval_text else ""
+    return text + mark + interval + spread + _marks(cell.notes)
 
 
 def _marks(marks: Sequence[str]) -> str:

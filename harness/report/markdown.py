@@ -64,14 +64,14 @@ def escape(text: str) -> str:
 def _table(table: Table) -> list[str]:
     has_suites = len(table.suites) > 1
     heads = [""]
+    titles = [column.title for column in table.columns]
     for column in table.columns:
-        title = (
-            column.title if column.kind == "task" or not has_suites else f"{column.title} {column.suite}"
-        )
+        is_plain = column.kind == "task" and titles.count(column.title) == 1
+        title = column.title if is_plain or not has_suites else f"{column.title} {column.suite}"
         heads.append(escape(title) + (f" ({escape(column.metric)})" if column.metric else ""))
     heads.extend(["Seeds"] * table.has_seeds + ["Tasks"] * table.has_coverage)
     lines = [_line(table, row) for row in table.rows]
-    text = [_align(heads, lines)]
+    text = [align(heads, lines)]
     if table.footnotes:
         text.append("\n".join(f"- [{one.mark}] {escape(one.text)}" for one in table.footnotes))
     if table.notes:
@@ -96,15 +96,18 @@ def _line(table: Table, row: Row) -> list[str]:
 def _cell(cell: Cell) -> str:
     text = escape(cell.text) if cell.value is None else cell.text
     text = {"best": f"**{text}**", "second": f"<u>{text}</u>", "": text}[cell.standing]
+    mark = f" {escape(cell.mark)}" if cell.mark else ""
     spread = f" ± {cell.spread_text}" if cell.spread_text else ""
-    return text + spread + _marks(cell.notes)
+    interval = f" ({cell.interval_text})" if cell.interval_text else ""
+    return text + mark + interval + spread + _marks(cell.notes)
 
 
 def _marks(marks: Sequence[str]) -> str:
     return "".join(f" [{mark}]" for mark in marks)
 
 
-def _align(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def align(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column is text and whose others are numbers."""
     widths = [max(3, *(len(line[index]) for line in [heads, *lines])) for index in range(len(heads))]
     rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     rows = [

@@ -1,6 +1,6 @@
-"""The study's page: one HTML file that needs nothing else.
+"""The study's page: one HTML file that needs nothing else; and its tables as a fragment for other pages.
 
-Owns what the template sees. The rule: the page loads nothing over any network (its own policy forbids
+Owns what the templates see. The rule: the page loads nothing over any network (its own policy forbids
 it), runs no script, and every string from a study or a record is escaped. Numbers and words come from
 `content`, positions from `chart`, looks from the template and its style sheet.
 """
@@ -8,6 +8,7 @@ it), runs no script, and every string from a study or a record is escaped. Numbe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -16,7 +17,8 @@ from harness.report.chart import draw_chart
 from harness.report.content import Report
 from harness.report.findings import NOISE_NOTE, describe_column, introduce
 from harness.tables.format import format_score
-from harness.tables.table import Cell, Column
+from harness.tables.levels import Inference
+from harness.tables.table import Cell, Column, Table
 
 _STATE_NAMES = {
     "partial": "some seeds missing",
@@ -30,6 +32,34 @@ _STATE_NAMES = {
 
 def render_page(report: Report) -> str:
     """Return `index.html`."""
+    text = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            report=report,
+            chart=draw_chart(report.table),
+            primary=describe_column(report.table) if report.table.primary is not None else "",
+            facts=_facts(report),
+            lead=introduce(report.table),
+            noise_note=NOISE_NOTE,
+        )
+    )
+    return text.rstrip("\n") + "\n"
+
+
+def render_fragment(report: Report) -> str:
+    """Return `table.html`: the report's tables without page, style or script, to be put into another."""
+    return render_fragment_of(report.tables)
+
+
+def render_fragment_of(tables: Sequence[Table]) -> str:
+    """Return tables as a piece of HTML; the first one's columns hold scores, the others' differences."""
+    prefixes = ["n", "d", "e", "f"][: len(tables)]
+    template = _environment().get_template("fragment.html.j2")
+    return template.render(tables=tables, prefixes=prefixes).rstrip("\n") + "\n"
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
@@ -39,19 +69,8 @@ def render_page(report: Report) -> str:
     )
     environment.filters["soft"] = soften
     environment.filters["minus"] = _with_minus
-    template = environment.get_template("page.html.j2")
-    text = template.render(
-        report=report,
-        chart=draw_chart(report.table),
-        primary=describe_column(report.table) if report.table.primary is not None else "",
-        facts=_facts(report),
-        describe=describe_cell,
-        tone=tone,
-        state_names=_STATE_NAMES,
-        lead=introduce(report.table),
-        noise_note=NOISE_NOTE,
-    )
-    return text.rstrip("\n") + "\n"
+    environment.globals.update(describe=describe_cell, tone=tone, state_names=_STATE_NAMES)
+    return environment
 
 
 def soften(text: str) -> Markup:
@@ -68,9 +87,19 @@ def describe_cell(cell: Cell, column: Column) -> str:
         return ", ".join(
             f"seed {one.seed}: {format_score(one.value, scale=column.scale)}" for one in cell.per_seed
         )
+    if cell.inference is not None:
+        return _describe_inference(cell.inference)
     if cell.delta is not None and cell.delta.seeds:
         return "over seeds " + ", ".join(str(seed) for seed in cell.delta.seeds)
     return ""
+
+
+def _describe_inference(one: Inference) -> str:
+    drawn = [_count(one.num_seeds, "seed")] if one.num_seeds else []
+    if one.num_units:
+        drawn.append(f"{one.num_units} {'tasks' if one.level == 'tasks' else 'queries'}")
+    corrected = "" if one.adjusted is None else f", {one.adjusted:.4f} corrected"
+    return f"over {' and '.join(drawn)}: p = {one.p_value:.4f}{corrected}"
 
 
 def tone(cell: Cell, column: Column) -> str:

@@ -27,9 +27,10 @@ def as_plain(report: Report) -> dict[str, Any]:
         "name": report.name,
         "question": report.question,
         "factors": {name: list(levels) for name, levels in report.factors.items()},
-        "table": _table(report.table),
-        "deltas": None if report.deltas is None else _table(report.deltas),
-        "effects": None if report.effects is None else _table(report.effects),
+        "table": plain_table(report.table),
+        "deltas": None if report.deltas is None else plain_table(report.deltas),
+        "effects": None if report.effects is None else plain_table(report.effects),
+        "interactions": None if report.interactions is None else plain_table(report.interactions),
         "primary_effects": [_effect(one) for one in report.primary_effects],
         "findings": to_plain(report.findings),
         "settings": to_plain(report.settings),
@@ -40,7 +41,8 @@ def as_plain(report: Report) -> dict[str, Any]:
     }
 
 
-def _table(table: Table) -> dict[str, Any]:
+def plain_table(table: Table) -> dict[str, Any]:
+    """Return a table as JSON types, with unrounded values, states and reasons."""
     primary = None if table.primary is None else table.columns[table.primary].key
     return {
         "title": table.title,

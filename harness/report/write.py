@@ -16,45 +16,61 @@ from harness.report.content import build_report
 from harness.report.delimited import render_csv
 from harness.report.latex import render_latex
 from harness.report.markdown import render_markdown
-from harness.report.page import render_page
+from harness.report.page import render_fragment, render_page
 from harness.report.structured import render_json
+from harness.tables.queries import QueryScores
 
 RENDERERS = {
     "table.md": render_markdown,
     "table.csv": render_csv,
     "table.tex": render_latex,
     "table.json": render_json,
+    "table.html": render_fragment,
     "index.html": render_page,
 }
 """File -> what renders it."""
 
 
-def render_report(summary: StudySummary, records: Sequence[Record]) -> dict[str, str]:
+def render_report(
+    summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+) -> dict[str, str]:
     """Return the text of each file of the report, by name.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
-    report = build_report(summary, records)
+    report = build_report(summary, records, queries=queries)
     return {name: render(report) for name, render in RENDERERS.items()}
 
 
-def render_one(summary: StudySummary, records: Sequence[Record], name: str) -> str:
+def render_one(
+    summary: StudySummary,
+    records: Sequence[Record],
+    name: str,
+    *,
+    queries: QueryScores | None = None,
+) -> str:
     """Return the text of the one file of the report that has this name.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
-    return RENDERERS[name](build_report(summary, records))
+    return RENDERERS[name](build_report(summary, records, queries=queries))
 
 
-def write_report(summary: StudySummary, records: Sequence[Record], output: Path) -> list[Path]:
+def write_report(
+    summary: StudySummary,
+    records: Sequence[Record],
+    output: Path,
+    *,
+    queries: QueryScores | None = None,
+) -> list[Path]:
     """Write the report's files into `output` and return their paths.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary; nothing is written then.
     """
-    texts = render_report(summary, records)
+    texts = render_report(summary, records, queries=queries)
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, text in texts.items():

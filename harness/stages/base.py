@@ -13,12 +13,13 @@ from pydantic import TypeAdapter
 from harness.stages.context import StepContext
 from harness.study.recipe import ModelConfig, PromptConfig
 
-VERSION = 1
+VERSION = 2
 
 
 def run(context: StepContext) -> None:
     """Load the checkpoint, cut it, give it its anchor and write it as a model folder."""
-    from harness.models.bases import prepare_base, resolve_hub
+    from harness.models.bases import prepare_base
+    from harness.models.hub import resolve_hub
 
     checkpoint = context.config["checkpoint"]
     if "hub" in checkpoint:

@@ -2,7 +2,8 @@
 
 Configuration: `evaluator`, `evaluator_version`, `task`, `prompts`, or `lexical` in place of a model,
 and the hash of a local folder's data. Inputs `model` and `source`; bindings `slug` and `folder`.
-Output: `scores.jsonl`, and mteb's own result files in its ResultCache layout.
+Output: `scores.jsonl`, `per_query.parquet` and `top.parquet` where a task has queries or repeated
+experiments, and mteb's own result files in its ResultCache layout.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from harness.evaluation.encoder import StudyEncoder
     from harness.evaluation.scores import Score
 
-VERSION = 1
+VERSION = 2
 SCORES_NAME = "scores.jsonl"
 
 

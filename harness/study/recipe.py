@@ -159,6 +159,13 @@ class ReconstructionConfig:
     seed: Count | None = None
     """Seed of this stage; the variant's own when empty. A fixed one lets variants share the stage."""
 
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other."""
+        if self.mask_prompt and self.targets != "prompted":
+            raise ValueError(
+                "mask_prompt hides a prompt that is no target; it needs `targets: prompted`"
+            )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContrastiveConfig:

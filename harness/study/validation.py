@@ -91,6 +91,9 @@ def _problem(item: Any, where: FieldPath, kind: Any) -> str:
         return f"{seen!r} is not one of {expected}.{did_you_mean(str(seen), choices)}"
     if item["type"] == "string_pattern_mismatch":
         return f"{seen!r} does not match {item['ctx']['pattern']}"
+    if item["type"] == "value_error":
+        # Raised by our own types, which say what is wrong in full.
+        return str(item["ctx"]["error"])
     message = item["msg"][0].lower() + item["msg"][1:]
     return f"{message}, not {_show(seen)}"
 

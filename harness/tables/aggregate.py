@@ -7,12 +7,13 @@ lacks is named with its state and reason. Differences, ranks and layout are left
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.errors import RecordError
-from harness.records.schema import Record
+from harness.records.schema import Record, broad_state
 from harness.records.summary import Member, RowSummary, StudySummary
 from harness.tables.table import CellState, SeedValue
 
@@ -137,8 +138,11 @@ def mean_over_tasks(scores: Sequence[Score]) -> tuple[SeedValue, ...]:
 def mean_and_spread(values: Sequence[SeedValue]) -> tuple[float, float | None]:
     """Return the mean over seeds and the sample standard deviation, None for fewer than two."""
     numbers = [one.value for one in values]
-    # Both are exactly rounded, so that the order of seeds cannot move the last digit.
-    return statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None
+    # Sums are exactly rounded, so that the order of seeds cannot move the last digit.
+    mean = math.fsum(numbers) / len(numbers)
+    if len(numbers) < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((one - mean) ** 2 for one in numbers) / (len(numbers) - 1))
 
 
 def _measure(
@@ -151,7 +155,7 @@ def _measure(
         return Measurement(seed=member.seed, value=value, records=tuple(scored))
     lacking = sorted((one for one in current if one.state != "ok"), key=lambda one: one.key)
     for state in ("failed", "missing", "not_applicable"):
-        reasons = dict.fromkeys(one.reason for one in lacking if one.state == state)
+        reasons = dict.fromkeys(one.reason for one in lacking if broad_state(one.state) == state)
         if reasons:
             reason = "; ".join(text for text in reasons if text)
             return Measurement(seed=member.seed, state=state, reason=reason or _default(state, command))

@@ -18,16 +18,23 @@ from harness.tables.aggregate import Score, TaskKey, mean_and_spread, mean_over_
 from harness.tables.differences import difference
 from harness.tables.format import format_difference, format_score
 from harness.tables.notes import add_notes
-from harness.tables.table import Cell, Column, Row, SeedValue, Standing, Table
+from harness.tables.profiles import Profiles
+from harness.tables.queries import QueryScores
+from harness.tables.significance import add_inference
+from harness.tables.standings import standings
+from harness.tables.table import Cell, Column, Row, SeedValue, Table
 
 _Scores = Mapping[TaskKey, Score]
 
 
-def build_table(summary: StudySummary, records: Sequence[Record]) -> Table:
+def build_table(
+    summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+) -> Table:
     """Return the table of `summary`: its variants in the study's order, then its references.
 
     Columns are each suite's tasks, then (for suites of more than one task) their mean and its difference
-    from the baseline. Values are means over seeds.
+    from the baseline. Values are means over seeds. Differences are tested as far as there are seeds or
+    per-query scores.
 
     Raises:
         RecordError: If records contradict each other, or the baseline is not one of the rows.
@@ -43,7 +50,9 @@ def build_table(summary: StudySummary, records: Sequence[Record]) -> Table:
     roles = [row.role for row in ordered]
     for index, column in enumerate(columns):
         if column.kind != "delta":
-            for place, standing in _standings(grid, index, roles, column).items():
+            cells = [line[index] for line in grid]
+            found = standings(cells, roles, higher_is_better=column.higher_is_better)
+            for place, standing in found.items():
                 grid[place][index] = replace(grid[place][index], standing=standing)
     rows = [
         _row(row, cells, columns, is_baseline=index == baseline)
@@ -60,6 +69,9 @@ def build_table(summary: StudySummary, records: Sequence[Record]) -> Table:
         has_coverage=True,
         has_seeds=len(variant_seeds) > 1,
     )
+    table = add_inference(table, summary, queries)
+    if queries is not None:
+        table = replace(table, profiles=Profiles(summary.rows, queries))
     return add_notes(table, summary, scores)
 
 
@@ -179,22 +191,6 @@ def _delta_cell(cell: Cell, column: Column, *, is_baseline: bool) -> Cell:
         delta=cell.delta,
         per_seed=cell.per_seed,
     )
-
-
-def _standings(
-    grid: Sequence[Sequence[Cell]], index: int, roles: Sequence[str], column: Column
-) -> dict[int, Standing]:
-    """Return which rows hold the best and second best shown value; ties share a place."""
-    shown = {
-        place: float(cells[index].text)
-        for place, (cells, role) in enumerate(zip(grid, roles, strict=True))
-        if role == "variant" and cells[index].state == "ok"
-    }
-    ranked = sorted(set(shown.values()), reverse=column.higher_is_better)
-    if len(ranked) < 2:
-        return {}
-    places: dict[float, Standing] = {ranked[0]: "best", ranked[1]: "second"}
-    return {place: places[value] for place, value in shown.items() if value in places}
 
 
 def _row(

@@ -1,7 +1,10 @@
-"""Which rows were not measured in the same way as the row they are compared with.
+"""Which rows were not measured or made in the same way as the row they are compared with.
 
 Owns the check of evaluator, dataset revision, prompts, package versions and number of queries, task by
-task. The rule: a difference in any of them is named, with both sides, whether or not it moved the score.
+task, and of the quantities that follow from two rows' configurations, such as negatives a query or
+optimiser steps. The rule: a difference in any of them is named, with both sides, whether or not it
+moved the score. Differences in measuring forbid a comparison; quantities that follow from the factor
+itself are named beside it, since the factor cannot be told from them.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.records.schema import Record
+from harness.records.summary import StudySummary
 from harness.tables.aggregate import Score, TaskKey
 
 _Facts = dict[tuple[str, str, str], set[str]]
@@ -38,6 +42,31 @@ def describe_differences(
             for text in _compare(_facts(row[task].records), base, is_reference=index == reference):
                 found[index].setdefault((text, labels[reference]), []).append("/".join(task))
     return [_sentence(one, num_tasks=len(tasks)) for one in found]
+
+
+def differing_facts(records: Sequence[Record], base: Sequence[Record]) -> list[str]:
+    """Return one text for each field in which two rows' records of one task were measured otherwise."""
+    return _compare(_facts(records), _facts(base), is_reference=False)
+
+
+def describe_derived(summary: StudySummary) -> dict[str, str]:
+    """Return for each row a sentence on the derived quantities in which it differs from the baseline.
+
+    Empty for references, and where nothing differs or nothing is known of one side.
+    """
+    base = next((row for row in summary.rows if row.label == summary.baseline), None)
+    found = {row.label: "" for row in summary.rows}
+    for row in summary.rows:
+        if base is None or row.role == "reference" or not row.derived or not base.derived:
+            continue
+        texts = [
+            f"{name} {row.derived.get(name, 'none')} against {base.derived.get(name, 'none')}"
+            for name in dict.fromkeys((*base.derived, *row.derived))
+            if row.derived.get(name) != base.derived.get(name)
+        ]
+        if texts:
+            found[row.label] = f"Differs from the baseline in what follows too: {'; '.join(texts)}."
+    return found
 
 
 def _pick_reference(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from harness.tables.aggregate import mean_and_spread
 from harness.tables.table import Delta, SeedValue
 
 
@@ -31,9 +32,5 @@ def difference(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Delta 
             value=statistics.fmean(one.value for one in values)
             - statistics.fmean(one.value for one in base)
         )
-    numbers = list(paired.values())
-    return Delta(
-        value=statistics.fmean(numbers),
-        spread=statistics.stdev(numbers) if len(numbers) > 1 else None,
-        seeds=tuple(paired),
-    )
+    mean, spread = mean_and_spread([SeedValue(seed=seed, value=value) for seed, value in paired.items()])
+    return Delta(value=mean, spread=spread, seeds=tuple(paired))

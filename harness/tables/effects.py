@@ -7,9 +7,7 @@ significance test:
 
 - the standard error over the paired differences, s / sqrt(n), one a pair of rows and shared seed;
 - where fewer than two seeds are shared, what the pooled spread of seeds within rows would give;
-- a rough standard error from the number of queries: the mean p of n values in [0, 1] has at most the
-  variance p (1 - p) / n (Bhatia and Davis, American Mathematical Monthly 107, 2000, pages 353-357). The
-  two rows are taken as independent and so are the tasks of a mean, although they share queries or texts.
+- the standard error from queries, which `query_noise` takes from per-query scores where there are any.
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.tables.differences import difference, paired_differences
+from harness.tables.query_noise import Basis, query_error
 from harness.tables.table import Row, Table
 
 CLEAR = 2.0
@@ -57,7 +56,9 @@ class Effect:
     seed_error: float | None = None
     """From the pooled spread of seeds within rows; None where two seeds are shared, or none has two."""
     query_error: float | None = None
-    """From the number of queries; None where it is not known."""
+    """From queries; None where nothing is known of them."""
+    query_basis: Basis = "none"
+    """Whether that is the spread of paired scores by query, a rough bound, or both."""
 
     @property
     def noise(self) -> float | None:
@@ -108,28 +109,6 @@ def main_effects(table: Table, column: int, *, factors: dict[str, tuple[str, ...
     return effects
 
 
-def query_variance(table: Table, row: Row, column: int) -> float | None:
-    """Return the largest variance that sampling of queries can give a row's value in a column.
-
-    For a mean it is the sum over the suite's tasks over their number squared. None where a number of
-    queries is unknown or a score lies outside of [0, 1].
-    """
-    chosen = table.columns[column]
-    if chosen.kind == "task":
-        value, num = row.cells[column].value, chosen.num_queries
-        if value is None or not num or not 0 <= value <= 1:
-            return None
-        return value * (1 - value) / num
-    tasks = [
-        index
-        for index, one in enumerate(table.columns)
-        if one.kind == "task" and one.suite == chosen.suite
-    ]
-    variances = [query_variance(table, row, index) for index in tasks]
-    known = [one for one in variances if one is not None]
-    return math.fsum(known) / len(tasks) ** 2 if tasks and len(known) == len(tasks) else None
-
-
 def combine_pairs(
     table: Table,
     column: int,
@@ -160,6 +139,7 @@ def combine_pairs(
     if not found:
         return None
     spread = statistics.stdev(singles) if len(singles) > 1 else None
+    error, basis = query_error(table, whole, column)
     return Effect(
         factor=factor,
         from_level=from_level,
@@ -172,7 +152,8 @@ def combine_pairs(
         spread=spread,
         standard_error=None if spread is None else spread / math.sqrt(len(singles)),
         seed_error=_seed_error(table, whole, column) if len(seeds) < 2 else None,
-        query_error=_query_error(table, whole, column),
+        query_error=error,
+        query_basis=basis,
     )
 
 
@@ -187,18 +168,6 @@ def _row_pairs(
         for end in variants
         if end.levels == {**start.levels, factor: to_level}
     ]
-
-
-def _query_error(table: Table, pairs: Sequence[tuple[Row, Row]], column: int) -> float | None:
-    """Return the mean over pairs of the rough standard error of their difference."""
-    errors = []
-    for start, end in pairs:
-        before, after = query_variance(table, start, column), query_variance(table, end, column)
-        if before is None or after is None:
-            return None
-        errors.append(math.sqrt(before + after))
-    # All pairs share the same queries, so their errors do not average out.
-    return statistics.fmean(errors)
 
 
 def _seed_error(table: Table, pairs: Sequence[tuple[Row, Row]], column: int) -> float | None:

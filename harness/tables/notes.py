@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from harness.records.summary import StudySummary
 from harness.tables.aggregate import Score, TaskKey
-from harness.tables.comparable import describe_differences
+from harness.tables.comparable import describe_derived, describe_differences
+from harness.tables.significance import explain_marks
 from harness.tables.table import Cell, Footnote, Row, Table
 
 _MARKED = ("partial", "failed", "missing")
@@ -36,10 +37,12 @@ def add_notes(table: Table, summary: StudySummary, scores: Sequence[Mapping[Task
     tasks = [(suite.name, task) for suite in summary.suites for task in suite.tasks]
     baseline = next((index for index, row in enumerate(table.rows) if row.is_baseline), None)
     differing = describe_differences(labels, scores, tasks, baseline=baseline)
+    derived = describe_derived(summary)
     footnotes = _Footnotes()
     rows = []
     for row, text in zip(table.rows, differing, strict=True):
-        marks = [footnotes.mark(one) for one in (text, _seed_note(table, row)) if one]
+        texts = (text, derived[row.label], _seed_note(table, row))
+        marks = [footnotes.mark(one) for one in texts if one]
         cells = tuple(_with_mark(cell, table, index, footnotes) for index, cell in enumerate(row.cells))
         rows.append(replace(row, cells=cells, unlike=text, notes=tuple(marks)))
     return replace(table, rows=tuple(rows), footnotes=footnotes.listed(), notes=tuple(_notes(table)))
@@ -83,6 +86,7 @@ def _notes(table: Table) -> list[str]:
             f"Δ: difference from the baseline, {table.baseline}, seed by seed where both share seeds."
         )
     notes.extend(_seed_notes(table))
+    notes.extend(explain_marks(table))
     if any(cell.standing for row in table.rows for cell in row.cells):
         notes.append("Best variant in bold, second underlined; references take no rank.")
     notes.extend(_blank_notes(table))

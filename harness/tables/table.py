@@ -7,8 +7,11 @@ about is left to `build`; how they look is left to `harness.report`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from harness.tables.levels import Inference
+from harness.tables.profiles import Profiles
 
 ColumnKind = Literal["task", "mean", "delta"]
 CellState = Literal["ok", "partial", "not_applicable", "failed", "missing", "incomplete", "baseline"]
@@ -24,6 +27,8 @@ class Column:
     suite: str
     task: str = ""
     """Empty for means; for a `delta`, the task it is taken of, empty for the suite's mean."""
+    detail: str = ""
+    """What a mean counts once, where there are several: ` (tasks)` or ` (types)`."""
     metric: str = ""
     higher_is_better: bool = True
     scale: int = 100
@@ -34,15 +39,15 @@ class Column:
     @property
     def title(self) -> str:
         """Return the heading: the task, or what the column computes."""
-        return {"task": self.task, "mean": "Mean", "delta": "Δ"}[self.kind]
+        return {"task": self.task, "mean": f"Mean{self.detail}", "delta": "Δ"}[self.kind]
 
     @property
     def key(self) -> str:
         """Return a name that no other column of the table has."""
-        name = self.task if self.kind == "task" else "mean"
+        name = self.task if self.kind == "task" else f"mean{self.detail}"
         if self.kind == "delta":
-            name = f"{self.task or 'mean'}:delta"
-        return f"{self.suite}/{name}"
+            name = f"{self.task or f'mean{self.detail}'}:delta"
+        return f"{self.suite}/{name}" if self.suite else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,12 @@ class Cell:
     """Rank among the variants of a column; references have none."""
     notes: tuple[str, ...] = ()
     """Marks of the footnotes that belong to the cell."""
+    inference: Inference | None = None
+    """What chance can do to the difference from the baseline; None where it was not tested."""
+    mark: str = ""
+    """What is printed of the inference beside the value."""
+    interval_text: str = ""
+    """The 95 % interval of a difference as shown, such as `+0.30, +1.10`."""
 
     @property
     def num_seeds(self) -> int:
@@ -92,8 +103,11 @@ class Cell:
 
     @property
     def display(self) -> str:
-        """Return the text with its spread, without footnote marks."""
-        return f"{self.text} ± {self.spread_text}" if self.spread_text else self.text
+        """Return the text with its mark and its interval or spread, without footnote marks."""
+        text = f"{self.text} {self.mark}" if self.mark else self.text
+        interval = f" ({self.interval_text})" if self.interval_text else ""
+        spread = f" ± {self.spread_text}" if self.spread_text else ""
+        return text + interval + spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +160,13 @@ class Table:
     has_coverage: bool = False
     has_seeds: bool = False
     """Whether the number of seeds differs between rows, so that it needs a column."""
+    profiles: Profiles | None = field(default=None, compare=False, repr=False)
+    """Per-query scores behind the task columns, for whoever pairs rows; no part of what is shown."""
+
+    @property
+    def has_suites(self) -> bool:
+        """Return whether columns belong to named suites."""
+        return any(column.suite for column in self.columns)
 
     @property
     def suites(self) -> tuple[tuple[str, int], ...]:

@@ -82,7 +82,7 @@ class ContrastiveObjective:
         # Of the candidates that would count as negatives; it differs between mixtures.
         masked_share = is_masked.sum().item() / max(is_masked.numel() - len(queries), 1)
         is_masked = is_masked.to(self._network.device)
-        ids = self._tokenise(pairs, [*positives, *negatives])
+        ids = self.tokenise(pairs, [*positives, *negatives])
         metrics: dict[str, float] = {}
 
         def loss_of(vectors: torch.Tensor) -> torch.Tensor:
@@ -107,7 +107,8 @@ class ContrastiveObjective:
         )
         return StepOutcome(loss=loss, rows=rows, tokens=sum(len(row) for row in ids), metrics=metrics)
 
-    def _tokenise(self, pairs: Sequence[Pair], documents: Sequence[str]) -> list[list[int]]:
+    def tokenise(self, pairs: Sequence[Pair], documents: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of the pairs' queries, then of the documents, prompts included."""
         tokenizer, prompts = self._network.tokenizer, self._network.prompts
         queries = [prompts.query_prefix(pair.instruction) + pair.query for pair in pairs]
         documents = [prompts.document + text for text in documents]

@@ -143,6 +143,8 @@ class Reconstructor:
             device=device,
             positions=torch.tensor(positions),
             hidden=torch.tensor(hidden) if any(hidden) else None,
+            # Also where the base encodes in both directions: a target must not see itself.
+            is_causal=True,
             text_keys=None if keys is None else [keys[place] for place in present],
         )
         inputs = self.decoder.get_input_embeddings()(torch.tensor(ids, device=device))

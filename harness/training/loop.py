@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from harness.errors import HarnessError
-from harness.models.probes import probe_gradients
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
 from harness.training.checkpoints import CheckpointFolder, whole_tensor
 from harness.training.curves import Curves
 from harness.training.memory import MemoryShortageError, MicroBatch, is_out_of_memory, retry_smaller
+from harness.training.probes import probe_gradients, probe_moved
 from harness.training.ranks import ONE_RANK, Ranks
 
 _REPORTS = 10
@@ -130,9 +130,9 @@ def run_loop(
             probe_gradients(adapters, is_first_step=step == 0)
         norm = whole_tensor(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)).item()
         _check_finite(step, outcome, norm)
-        for group in optimizer.param_groups:
-            group["lr"] = settings.rate(step)
-        optimizer.step()
+        _update(optimizer, settings.rate(step))
+        if step == 0:
+            probe_moved(adapters)
         line = curves.add(
             step,
             {"loss": outcome.loss, **outcome.metrics, "grad_norm": norm},
@@ -180,6 +180,12 @@ def _backward(
         # A rank that tried again would leave the others waiting in a collective operation: whoever
         # started the ranks starts them again.
         raise MemoryShortageError(micro_batch) from error
+
+
+def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
 
 
 class _Cadence:

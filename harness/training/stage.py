@@ -1,45 +1,46 @@
 """A training stage from a base folder to a trained folder.
 
-Owns what both stages do around their loop: load and probe the base, put adapters on, train, merge,
-check and save. The rule: a folder is written only if the model in it gives the same probe embeddings
-as the one that was trained, and other ones than its base.
+Owns what both stages do around their loop: load and probe the base, merge what an earlier stage left
+beside it, put adapters on, train, check, save and open again. The rule: a folder counts only if the
+model in it gives the same probe embeddings as the one that was trained, and other ones than its base.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from peft import PeftModel
 from torch import nn
 
 from harness.data.pairs import read_pairs
 from harness.errors import ProbeError
 from harness.identity import file_sha256, fingerprint
 from harness.models.dropout import use_text_dropout
-from harness.models.folder import weights_id
+from harness.models.folder import ADAPTER, weights_id
 from harness.models.fused_lora import fuse_lora
 from harness.models.lora import add_lora, lora_parameters, save_lora
+from harness.models.merging import merge_adapter
 from harness.models.network import Network, load_network
-from harness.models.probes import compare, probe_embeddings, probe_stored, run_probes
+from harness.models.probes import compare, probe_embeddings, run_probes
 from harness.models.recomputation import recompute_layers
 from harness.models.saving import save_network
 from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig
 from harness.training.batches import Sampling
 from harness.training.checkpoints import CheckpointFolder
+from harness.training.contrastive import ContrastiveObjective
 from harness.training.curves import METRICS, Curves
 from harness.training.distributed import train_together
+from harness.training.examination import check_prompts, contrastive_probes
 from harness.training.loop import LoopSettings, Objective, run_loop
 from harness.training.memory import MicroBatch, plan_micro_batch
 from harness.training.ranks import ONE_RANK, Ranks
 from harness.training.trackers import ServiceTracker, check_trackers
-
-_MERGE_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +112,14 @@ def run_stage(
     check_trackers(resources.trackers)
     train = partial(train_network, job, make_objective, resources=resources)
     if resources.ranks == 1:
-        network, adapted = train(device=device, report=report)
+        network, before = train(device=device, report=report)
     else:
         train_together(train, resources=resources, device=device, report=report)
-        network, adapted = _reopen(job, device=device)
+        network, before = _reopen(job, device=device, resources=resources)
     network.whole.eval()
-    _write(job, network, adapted, report=report)
+    if job.config.steps > 0:
+        _check_moved(probe_embeddings(network), before, report=report)
+    _write(job, network)
     shutil.copyfile(job.scratch / METRICS, job.output / METRICS)
 
 
@@ -129,7 +132,7 @@ def train_network(
     report: Callable[[str], None],
     ranks: Ranks = ONE_RANK,
     micro_batch: MicroBatch | None = None,
-) -> tuple[Network, PeftModel | None]:
+) -> tuple[Network, np.ndarray]:
     """Train the network of a job, from the newest checkpoint to the last step.
 
     Several ranks leave its weights in a last checkpoint, since each may hold no more than its shards.
@@ -142,14 +145,18 @@ def train_network(
         report: Takes a line for people now and then.
         ranks: The processes that train together.
         micro_batch: Size of sub-batches; forecast when None.
+
+    Returns:
+        The network, and the probe texts' embeddings before its training.
     """
     torch.set_num_threads(max(resources.cpus // ranks.size, 1))
     examples = read_pairs(job.pairs)
-    network, adapted = _open(job, device=device, resources=resources)
+    network, before = _prepare(job, device=device, resources=resources)
     if micro_batch is None:
         micro_batch = _agreed(network, resources=resources, ranks=ranks)
     report(f"sub-batches of {micro_batch.tokens} tokens; whole batches up to {micro_batch.graph_tokens}")
     objective = make_objective(job, network, examples, micro_batch, ranks)
+    _check(job, network, objective, _trained(network, objective))
     modules = [network.whole, getattr(objective, "projection", None)]
     ranks.share([module for module in modules if module is not None])
     parameters = _trained(network, objective)
@@ -169,33 +176,54 @@ def train_network(
     curves.close()
     if ranks.size > 1:
         checkpoints.save(parameters, None, next_step=job.config.steps)
-    return network, adapted
+    return network, before
 
 
-def _open(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, PeftModel | None]:
-    """Return the base, checked and ready to be trained, and its fresh adapters if it gets some."""
+def _prepare(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, np.ndarray]:
+    """Return the network that is trained, and the embeddings of the base that it comes from."""
+    network = _open(job, device=device)
+    before = probe_embeddings(network)
+    return _made_trainable(job, network, resources), before
+
+
+def _open(job: TrainingJob, *, device: str) -> Network:
+    """Return the base with plain weights, from which the next adapter or full training starts."""
     network = load_network(job.base, device=device, with_head=job.with_head)
     run_probes(network)
-    network = replace(network, prompts=job.prompts)
-    adapted = None
+    return replace(merge_adapter(network), prompts=job.prompts)
+
+
+def _made_trainable(job: TrainingJob, network: Network, resources: Resources) -> Network:
+    """Return the network with fresh adapters, where the job asks for them, in training mode."""
     if job.config.tuning.method == "lora":
         network.whole.requires_grad_(requires_grad=False)
         adapted = add_lora(network.decoder, job.config.tuning, seed=job.seed)
+        network = replace(network, adapted=adapted)
     use_text_dropout(network.whole)
     fuse_lora(network.whole)
     if resources.gradient_checkpointing:
         recompute_layers(network.decoder)
     network.whole.train()
-    return network, adapted
+    return network
 
 
-def _reopen(job: TrainingJob, *, device: str) -> tuple[Network, PeftModel | None]:
+def _check(
+    job: TrainingJob, network: Network, objective: Objective, parameters: Mapping[str, nn.Parameter]
+) -> None:
+    """Run the probes of the stage's own loss on the model that is about to be trained."""
+    if isinstance(objective, ContrastiveObjective) and isinstance(job.config, ContrastiveConfig):
+        check_prompts(objective.tokenise, network, job.config)
+        for probe in contrastive_probes(network, parameters, job.config).values():
+            probe()
+
+
+def _reopen(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, np.ndarray]:
     """Return the network with the weights that its ranks left."""
-    network, adapted = _open(job, device=device, resources=Resources())
+    network, before = _prepare(job, device=device, resources=resources)
     step = _checkpoints(job).restore(_trained(network, None), None, report=lambda _: None)
     if step != job.config.steps:
         raise RuntimeError(f"the ranks left a checkpoint of step {step}, not of {job.config.steps}")
-    return network, adapted
+    return network, before
 
 
 def _agreed(network: Network, *, resources: Resources, ranks: Ranks) -> MicroBatch:
@@ -230,34 +258,22 @@ def _trained(network: Network, objective: Objective | None) -> dict[str, nn.Para
     }
 
 
-def _write(
-    job: TrainingJob, network: Network, adapted: PeftModel | None, *, report: Callable[[str], None]
-) -> None:
-    job.output.mkdir(parents=True, exist_ok=True)
-    if adapted is not None:
-        _merge(network, adapted, job.output / "adapter")
-    if network.manifest is not None and job.config.steps > 0:
-        moved = compare(probe_embeddings(network), network.manifest.stored())
-        report(f"training moved the probe embeddings by {moved:.2g}")
-        if moved == 0.0:
-            raise ProbeError(
-                "training did not change the model: its probe embeddings equal the base's",
-                cure="Raise the learning rate; check that the loss is not zero.",
-            )
-    save_network(network, job.output)
-    probe_stored(load_network(job.output, device=str(network.device)))
-
-
-def _merge(network: Network, adapted: PeftModel, folder: Path) -> None:
-    """Save the adapters as PEFT does, then add them to the weights of the decoder in float32."""
-    # In a 16-bit base the sum would be rounded away from what was trained.
-    network.whole.float()
-    before = probe_embeddings(network)
-    save_lora(adapted, folder, base=network.config.base)
-    adapted.merge_and_unload()
-    difference = compare(probe_embeddings(network), before)
-    if not difference <= _MERGE_TOLERANCE:
+def _check_moved(after: np.ndarray, before: np.ndarray, *, report: Callable[[str], None]) -> None:
+    moved = compare(after, before)
+    report(f"training moved the probe embeddings by {moved:.2g}")
+    if moved == 0.0:
         raise ProbeError(
-            f"the merged weights differ from the model with its adapter by {difference:.2g}",
-            cure="The adapter cannot be merged faithfully; lower its rate or alpha.",
+            "training did not change the model: its probe embeddings equal the base's",
+            cure="Raise the learning rate; check that the loss is not zero.",
         )
+
+
+def _write(job: TrainingJob, network: Network) -> None:
+    """Write the model folder, and open it again to see that it is whole."""
+    device = str(network.device)
+    is_merged = network.adapted is not None and job.config.tuning.merge
+    if is_merged:
+        save_lora(network.adapted, job.output / ADAPTER, base=network.config.base)
+        network = merge_adapter(network)
+    save_network(network, job.output, base=job.base, is_merged=is_merged)
+    run_probes(load_network(job.output, device=device))

@@ -39,17 +39,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if grad_hidden is not None:
                 grad_hidden[start : start + chunk] = slope @ weight
             if grad_weight is not None:
-                grad_weight += slope.T @ part
-        ctx.save_for_backward(grad_hidden, grad_weight)
+                # In place: a product of its own would be as large as the head.
+                grad_weight.addmm_(slope.T.to(wide), part.to(wide))
+        ctx.grads = (grad_hidden, grad_weight)
         ctx.weight_dtype = weight.dtype
         return total
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        if ctx.grads is None:
+            raise RuntimeError("this loss can be differentiated once: its gradients are scaled in place")
         scale = grads[0]
-        grad_hidden, grad_weight = ctx.saved_tensors
-        for_hidden = None if grad_hidden is None else grad_hidden * scale.to(grad_hidden.dtype)
-        for_weight = None if grad_weight is None else (grad_weight * scale).to(ctx.weight_dtype)
+        (grad_hidden, grad_weight), ctx.grads = ctx.grads, None
+        for_hidden = None if grad_hidden is None else grad_hidden.mul_(scale.to(grad_hidden.dtype))
+        for_weight = None if grad_weight is None else grad_weight.mul_(scale).to(ctx.weight_dtype)
         return for_hidden, for_weight, None, None
 
 

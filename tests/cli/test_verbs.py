@@ -28,6 +28,8 @@ from tests.study.builders import edited, write_study
         (["run", "quickstart", "--backend", "slurm"], "slurm"),
         (["run", "quickstart", "--home", "/proc/no", "--backend", "in-process"], "/proc/no"),
         (["run", "quickstart", "--home", "gone", "--address", "127.0.0.1:1"], "no Ray cluster answers"),
+        (["doctor", "gone"], "'gone' is no model"),
+        (["doctor", "org/gone", "--mirror", "nowhere"], "is in none of the mirrors"),
         (["nonsense"], "nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -62,7 +64,10 @@ def test_every_verb_explains_itself_with_an_example() -> None:
     from harness.cli.main import app
 
     verbs = [command.name for command in app.registered_commands]
-    assert verbs == ["plan", "run", "status", "tables", "report", "verify", "evaluate", "schema"]
+    assert verbs == [
+        *("plan", "run", "status", "tables", "compare", "import", "report", "publish", "verify"),
+        *("evaluate", "doctor", "schema"),
+    ]
     for command in app.registered_commands:
         assert command.callback is not None
         assert "Example" in (command.callback.__doc__ or ""), command.name

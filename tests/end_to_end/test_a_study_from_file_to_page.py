@@ -23,7 +23,8 @@ def _records(desk: Desk) -> list[dict[str, Any]]:
 def test_every_step_ran_and_every_file_is_there(finished: Finished) -> None:
     desk, said = finished
     assert said["steps"] == {"run": NUM_STEPS, "reused": 0, "failed": 0, "skipped": 0}
-    assert set(desk.tables()) == {"index.html", "table.csv", "table.json", "table.md", "table.tex"}
+    names = {"index.html", "table.csv", "table.html", "table.json", "table.md", "table.tex"}
+    assert set(desk.tables()) == names
 
 
 def test_the_same_command_again_runs_nothing(finished: Finished) -> None:
@@ -117,7 +118,37 @@ def test_status_and_plan_say_that_all_is_done(finished: Finished) -> None:
     assert plan["counts"] == {"run": 0, "reuse": NUM_STEPS, "wait": 0}
 
 
-def test_tables_come_from_two_files_alone(finished: Finished, desk: Desk) -> None:
+def test_scores_of_single_queries_go_with_the_records(finished: Finished) -> None:
+    import pyarrow.parquet as pq
+
+    desk, _ = finished
+    lines = pq.read_table(desk.home / "studies" / "tiny-study" / "per_query.parquet").to_pylist()
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for line in lines:
+        found.setdefault((line["variant"], line["task"], line["metric"]), []).append(line["value"])
+    checked = 0
+    for record in _records(desk):
+        if record["is_main"] and record["state"] == "ok":
+            values = found[record["variant"], record["task"], record["metric"]]
+            assert sum(values) / len(values) == pytest.approx(record["value"], abs=1.1e-5)
+            checked += 1
+    assert checked == 5 * 4 + 2
+
+
+def test_the_configuration_of_each_row_goes_with_the_records(finished: Finished) -> None:
+    desk, _ = finished
+    done = run_harness(
+        *("compare", "reconstruction=off", "reconstruction=on", "--json"),
+        *("--study", str(desk.home / "studies" / "tiny-study")),
+    )
+    assert done.returncode == 0, done.stderr
+    fields = {one["field"]: one for one in json.loads(done.stdout)["fields"]}
+    assert fields["reconstruct.reconstruction.steps"]["first"] is None
+    assert fields["reconstruct.reconstruction.steps"]["second"] == "6"
+    assert not any(name.startswith("contrast.") for name in fields)
+
+
+def test_tables_come_from_the_studys_folder_alone(finished: Finished, desk: Desk) -> None:
     source = finished[0].home / "studies" / "tiny-study"
     target = desk.folder / "copy"
     shutil.copytree(source, target)

@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from harness.errors import DataError
 from harness.identity import tree_sha256
-from harness.models.bases import prepare_base, resolve_hub
+from harness.models.bases import prepare_base
 from harness.models.embedder import Embedder
+from harness.models.hub import resolve_hub
 from harness.models.network import load_network
 from harness.study.recipe import ModelConfig, PromptConfig
 from tests.models.tiny import make_tiny_llama
@@ -116,7 +117,7 @@ def test_without_a_network_the_hub_is_an_honest_error(monkeypatch: pytest.Monkey
     def refuse(*_: object, **__: object) -> str:
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr("harness.models.bases.snapshot_download", refuse)
+    monkeypatch.setattr("harness.models.hub.snapshot_download", refuse)
     with pytest.raises(DataError, match="Name or service not known") as caught:
         resolve_hub("org/model", "abc")
     assert "local folder" in caught.value.cure

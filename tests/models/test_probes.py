@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from harness.errors import DataError, ProbeError
 from harness.models import probes
 from harness.models.lora import add_lora, lora_parameters
 from harness.models.network import Network, load_network
+from harness.models.packing import Layout, make_layout
 from harness.study.recipe import TuningConfig
 
 
@@ -27,8 +29,9 @@ def test_a_sound_model_passes(network: Network) -> None:
     probes.run_probes(network)
 
 
-def test_mean_pooling_passes_the_padding_probe(network: Network) -> None:
-    probes.probe_padding(replace(network, config=replace(network.config, pooling="mean")))
+@pytest.mark.parametrize("pooling", ["mean", "weighted_mean"])
+def test_every_pooling_passes_the_padding_probe(pooling: Any, network: Network) -> None:
+    probes.probe_padding(replace(network, config=replace(network.config, pooling=pooling)))
 
 
 def test_a_dropped_anchor_is_caught(network: Network) -> None:
@@ -37,25 +40,80 @@ def test_a_dropped_anchor_is_caught(network: Network) -> None:
         probes.run_probes(network)
 
 
-def test_a_bidirectional_mask_is_caught(network: Network) -> None:
+def test_leading_tokens_that_come_and_go_are_caught(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenise = network.tokenizer.tokenise
+    network.tokenizer.num_leading = 1
+
+    def sometimes(texts: Sequence[str], max_length: int) -> list[list[int]]:
+        return [
+            [number % 2, *row][-max_length:] for number, row in enumerate(tokenise(texts, max_length))
+        ]
+
+    monkeypatch.setattr(network.tokenizer, "tokenise", sometimes)
+    with pytest.raises(ProbeError, match="not every row of token ids begins with"):
+        probes.probe_anchor(network)
+
+
+def _forward_with(network: Network, monkeypatch: pytest.MonkeyPatch, **forced: Any) -> None:
+    """Make the network's forward pass ignore what it is given for some arguments."""
+    forward = network.decoder.forward
+    monkeypatch.setattr(
+        network.decoder, "forward", lambda **arguments: forward(**{**arguments, **forced})
+    )
+
+
+@pytest.mark.parametrize(("declared", "done"), [(True, False), (False, True)])
+def test_attention_that_is_not_as_declared_is_caught(
+    declared: bool, done: bool, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network.decoder.config.is_causal = declared
+    probes.probe_attention(network)
+    _forward_with(network, monkeypatch, is_causal=done)
+    with pytest.raises(ProbeError, match="not causal" if declared else "declared bidirectional"):
+        probes.probe_attention(network)
+
+
+def test_attention_that_is_wrong_without_a_mask_alone_is_caught(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network.decoder.config.is_causal = False
-    with pytest.raises(ProbeError, match="not causal"):
-        probes.probe_causality(network)
+    forward = network.decoder.forward
+
+    def causal_if_alone(**arguments: Any) -> Any:
+        return forward(**arguments, is_causal="attention_mask" not in arguments)
+
+    monkeypatch.setattr(network.decoder, "forward", causal_if_alone)
+    with pytest.raises(ProbeError, match="but without a mask no token sees the one after it"):
+        probes.probe_attention(network)
 
 
 def test_attention_that_is_cut_off_is_caught(network: Network) -> None:
     for layer in network.decoder.layers:
         nn.init.zeros_(layer.self_attn.o_proj.weight)
     with pytest.raises(ProbeError, match="cut off"):
-        probes.probe_causality(network)
+        probes.probe_attention(network)
 
 
 def test_a_wrongly_pooled_position_is_caught(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    def last_column(hidden: torch.Tensor, *_: Any) -> torch.Tensor:
-        return hidden[:, -1]
+    def last_of_all(hidden: torch.Tensor, layout: Layout, method: str) -> torch.Tensor:
+        return hidden[-1].expand(len(layout.lengths), -1)
 
-    monkeypatch.setattr("harness.models.forward.pool", last_column)
-    with pytest.raises(ProbeError, match="padding moves an embedding: in a batch padded on the right"):
+    monkeypatch.setattr("harness.models.forward.pool", last_of_all)
+    with pytest.raises(ProbeError, match="padding moves an embedding: in a batch it differs"):
+        probes.probe_padding(network)
+
+
+def test_packed_texts_that_see_each_other_are_caught(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def one_text(lengths: Sequence[int], **more: Any) -> Layout:
+        layout = make_layout(lengths, **more)
+        return replace(layout, buckets=make_layout([sum(lengths)], **more).buckets)
+
+    monkeypatch.setattr("harness.models.forward.make_layout", one_text)
+    with pytest.raises(ProbeError, match="padding moves an embedding: in a batch it differs"):
         probes.probe_padding(network)
 
 
@@ -63,7 +121,9 @@ def test_a_mask_that_is_ignored_is_caught(network: Network, monkeypatch: pytest.
     forward = network.decoder.forward
 
     def without_mask(**arguments: Any) -> Any:
-        return forward(**{**arguments, "attention_mask": None, "position_ids": None})
+        is_padded = "attention_mask" in arguments and "position_ids" in arguments
+        dropped = {"attention_mask": None, "position_ids": None} if is_padded else {}
+        return forward(**{**arguments, **dropped})
 
     monkeypatch.setattr(network.decoder, "forward", without_mask)
     with pytest.raises(ProbeError, match="padded on the left with a mask"):
@@ -84,43 +144,6 @@ def test_other_probe_texts_are_caught(network: Network) -> None:
     other = replace(network.manifest, probe_texts=("something else",))
     with pytest.raises(ProbeError, match="other probe texts"):
         probes.probe_stored(replace(network, manifest=other))
-
-
-def _factors() -> dict[str, nn.Parameter]:
-    names = ("layer.lora_A.default.weight", "layer.lora_B.default.weight")
-    factors = {name: nn.Parameter(torch.ones(2, 2)) for name in names}
-    for factor in factors.values():
-        factor.grad = torch.ones(2, 2)
-    return factors
-
-
-def test_gradients_that_reach_every_factor_pass() -> None:
-    probes.probe_gradients(_factors(), is_first_step=False)
-
-
-def test_a_first_factor_without_gradient_is_right_in_the_first_step_only() -> None:
-    factors = _factors()
-    factors["layer.lora_A.default.weight"].grad = torch.zeros(2, 2)
-    probes.probe_gradients(factors, is_first_step=True)
-    with pytest.raises(ProbeError, match=r"lora_A.* gradient of zero"):
-        probes.probe_gradients(factors, is_first_step=False)
-
-
-@pytest.mark.parametrize(
-    ("gradient", "message"),
-    [
-        (None, "gets no gradient"),
-        (torch.full((2, 2), float("nan")), "not finite"),
-        (torch.zeros(2, 2), "gradient of zero"),
-    ],
-)
-def test_a_second_factor_that_does_not_learn_is_caught(
-    gradient: torch.Tensor | None, message: str
-) -> None:
-    factors = _factors()
-    factors["layer.lora_B.default.weight"].grad = gradient
-    with pytest.raises(ProbeError, match=message):
-        probes.probe_gradients(factors, is_first_step=True)
 
 
 def test_a_target_that_is_no_layer_is_refused(network: Network) -> None:

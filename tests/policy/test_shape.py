@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.records.store import write_records
+from harness.records.summary import write_summary
 from tests.conftest import REPOSITORY
+from tests.tables.fake_study import make_records, make_summary
+from tests.tables.per_query import write_per_query
 
 MODULES = sorted((REPOSITORY / "harness").rglob("*.py"))
 SOURCES = [*MODULES, *sorted((REPOSITORY / "tests").rglob("*.py"))]
@@ -57,17 +61,18 @@ def test_packages_import_in_one_direction() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def _loaded_by(*arguments: str) -> set[str]:
-    """Return the heavy packages that a command leaves loaded."""
+def _loaded_by(*arguments: str, folder: Path = REPOSITORY) -> set[str]:
+    """Return the heavy packages that a command leaves loaded when it is run in `folder`."""
     code = (
         "import sys\n"
+        f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
         f"sys.argv = ['harness', *{list(arguments)!r}]\n"
         "from harness.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
         f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
     )
     last = done.stdout.strip().splitlines()[-1].split()
     assert last[0] == "LOADED"
@@ -87,6 +92,37 @@ def _loaded_by(*arguments: str) -> set[str]:
 )
 def test_everyday_verbs_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert _loaded_by(*arguments) == set()
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a published study and its per-query scores, nothing else."""
+    folder = tmp_path_factory.mktemp("reader")
+    results = folder / "results" / "reconstruction-news"
+    results.mkdir(parents=True)
+    write_summary(make_summary(), results / "study.json")
+    write_records(results / "records.jsonl", make_records())
+    write_per_query(make_records(), results)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tables", "reconstruction-news"),
+        ("tables", "reconstruction-news", "--rows", "pairs", "--columns", "type"),
+        ("compare", "untrained", "BM25"),
+        ("report", "reconstruction-news"),
+        ("publish", "reconstruction-news"),
+        ("verify",),
+    ],
+    ids=" ".join,
+)
+def test_the_readers_verbs_load_nothing_heavy(arguments: tuple[str, ...], published: Path) -> None:
+    assert not (published / ".harness").exists()
+    if arguments[0] == "verify":
+        _loaded_by("publish", "reconstruction-news", folder=published)
+    assert _loaded_by(*arguments, folder=published) == set()
 
 
 def test_the_project_speaks_of_no_machine() -> None:

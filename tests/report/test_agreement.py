@@ -7,7 +7,8 @@ import pytest
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.report.agreement import compare_report, compare_texts
-from harness.report.write import write_report
+from harness.report.cells import split_cells
+from harness.report.write import render_report, write_report
 
 
 @pytest.mark.parametrize(
@@ -45,12 +46,37 @@ def test_a_report_agrees_with_its_records(
     summary: StudySummary, records: list[Record], tmp_path: Path
 ) -> None:
     write_report(summary, records, tmp_path)
-    assert {one.status for one in compare_report(summary, records, tmp_path)} == {"OK"}
+    found = compare_report(render_report(summary, records), tmp_path)
+    assert {one.status for one in found} == {"OK"}
+    assert all(one.num_cells > 50 for one in found)
+    assert not any(one.cells for one in found)
 
 
 def test_a_missing_file_differs(summary: StudySummary, records: list[Record], tmp_path: Path) -> None:
     write_report(summary, records, tmp_path)
     (tmp_path / "table.csv").unlink()
-    found = {one.file.name: one for one in compare_report(summary, records, tmp_path)}
+    rebuilt = render_report(summary, records)
+    found = {one.file.name: one for one in compare_report(rebuilt, tmp_path)}
     assert (found["table.csv"].status, found["table.csv"].detail) == ("differs", "no such file")
     assert found["table.md"].status == "OK"
+
+
+@pytest.mark.parametrize("name", ["table.md", "table.csv", "table.tex", "table.json", "table.html"])
+def test_a_changed_cell_is_named_and_the_others_are_the_same(
+    summary: StudySummary, records: list[Record], tmp_path: Path, name: str
+) -> None:
+    rebuilt = {name: render_report(summary, records)[name]}
+    before = "0.756" if name == "table.json" else "75.65"
+    changed = rebuilt[name].replace(before, before.replace("75", "79"), 1)
+    (tmp_path / name).write_text(changed, encoding="utf-8")
+    (one,) = compare_report(rebuilt, tmp_path)
+    assert one.status == "differs"
+    assert [cell.status for cell in one.cells] == ["differs"]
+    assert before.replace("75", "79") in one.cells[0].published
+    assert before in one.cells[0].rebuilt
+    if name == "table.csv":
+        assert "reconstruction=on, pairs=paragraphs, news/" in one.cells[0].place
+
+
+def test_a_file_that_is_no_json_falls_into_lines() -> None:
+    assert split_cells("table.json", "{\nno") == {"line 1": "{", "line 2": "no"}

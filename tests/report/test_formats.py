@@ -40,7 +40,7 @@ def test_markdown_tables_are_aligned_in_plain_text(report: Report) -> None:
 def test_markdown_marks_best_second_and_baseline(report: Report) -> None:
     lines = table_lines(render_markdown(report))
     assert any("**75.65**" in line for line in lines)
-    assert any("<u>73.94</u> ± 0.20" in line for line in lines)
+    assert any("<u>73.94</u> ‡ ± 0.20" in line for line in lines)
     assert any("pairs=headlines (baseline)" in line for line in lines)
 
 

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.report.comparison import render_comparison
 from harness.report.content import Report, build_report
 from harness.report.latex import escape, render_latex
+from harness.report.single import render_single
+from harness.tables.compare import compare
+from harness.tables.shape import shape
+from harness.tables.sides import side_of
 from tests.report.hostile import make_hostile
+from tests.tables.fake_study import make_records, make_summary
 
 DOCUMENT = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -64,7 +70,7 @@ def test_every_line_of_a_tabular_has_its_number_of_columns() -> None:
 def test_best_is_bold_second_underlined_and_signs_are_mathematical(report: Report) -> None:
     text = render_latex(report)
     assert r"\textbf{75.65}" in text
-    assert r"\underline{73.94} {\footnotesize $\pm$ 0.20}" in text
+    assert r"\underline{73.94}\,\textsuperscript{\ddag{}} {\footnotesize $\pm$ 0.20}" in text
     assert r"$-$11.32" in text
 
 
@@ -73,13 +79,24 @@ def test_labels_differ_between_the_tables(report: Report) -> None:
     assert len(set(labels)) == len(report.tables)
 
 
-@pytest.mark.parametrize("study", ["plain", "hostile"])
-def test_the_file_compiles(report: Report, study: str, tmp_path: Path) -> None:
+def _shown(report: Report, kind: str) -> str:
+    """Return LaTeX of a whole report, of strings that are markup, of a shaped table, of a comparison."""
+    summary, records = make_summary(), make_records()
+    if kind == "shaped":
+        return render_single(shape(summary, records, rows="variant", columns="type"), "tex")
+    if kind == "compared":
+        rows = [row for row in summary.rows if row.levels.get("pairs") == "headlines"]
+        sides = [side_of(summary, records, row) for row in rows]
+        return render_comparison(compare(*sides), "tex")
+    return render_latex(report if kind == "plain" else build_report(*make_hostile()))
+
+
+@pytest.mark.parametrize("kind", ["plain", "hostile", "shaped", "compared"])
+def test_the_file_compiles(report: Report, kind: str, tmp_path: Path) -> None:
     compiler = shutil.which("pdflatex") or shutil.which("tectonic")
     if compiler is None:
         pytest.skip("neither pdflatex nor tectonic is installed")
-    shown = report if study == "plain" else build_report(*make_hostile())
-    (tmp_path / "table.tex").write_text(render_latex(shown), encoding="utf-8")
+    (tmp_path / "table.tex").write_text(_shown(report, kind), encoding="utf-8")
     (tmp_path / "paper.tex").write_text(DOCUMENT, encoding="utf-8")
     flags = ["-interaction=nonstopmode", "-halt-on-error"] if compiler.endswith("pdflatex") else []
     done = subprocess.run(

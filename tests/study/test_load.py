@@ -215,3 +215,11 @@ def test_a_study_is_found_by_name_and_a_near_miss_is_named(tmp_path: Path) -> No
         find_study("smal", folder=tmp_path)
     with pytest.raises(StudyError, match="no such file"):
         find_study(str(tmp_path / "gone.yaml"), folder=tmp_path)
+
+
+def test_settings_that_contradict_each_other_are_refused_with_their_reason(tmp_path: Path) -> None:
+    text = edited(
+        "steps: 4, global_batch: 8", "steps: 4, global_batch: 8}\n  reconstruction: {mask_prompt: true"
+    )
+    with pytest.raises(StudyError, match="needs `targets: prompted`"):
+        load_study(write_study(tmp_path, text))

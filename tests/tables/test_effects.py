@@ -9,9 +9,10 @@ import pytest
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.tables.build import build_table
-from harness.tables.effects import Effect, main_effects, query_variance
+from harness.tables.effects import Effect, main_effects
+from harness.tables.query_noise import query_error
 from harness.tables.table import Table
-from harness.tables.views import delta_table, effect_table
+from harness.tables.views import DETECTABLE, delta_table, effect_table
 from tests.tables.fake_study import NEWS, label
 
 TASK = "BBCTopicClustering"
@@ -62,11 +63,14 @@ def test_incomplete_rows_take_no_part(summary: StudySummary, records: list[Recor
 
 def test_the_noise_of_queries_is_that_of_a_mean_of_independent_tasks(table: Table) -> None:
     mean = [column.key for column in table.columns].index("news/mean")
-    row = table.rows[0]
-    by_hand = (
-        sum((cell.value or 0) * (1 - (cell.value or 0)) / 400 for cell in row.cells[: len(NEWS)]) / 9
-    )
-    assert query_variance(table, row, mean) == pytest.approx(by_hand)
+    pair = (table.rows[0], table.rows[1])
+    squares = [
+        sum((row.cells[index].value or 0) * (1 - (row.cells[index].value or 0)) / 400 for row in pair)
+        for index in range(len(NEWS))
+    ]
+    error, basis = query_error(table, [pair], mean)
+    assert error == pytest.approx(math.sqrt(sum(squares)) / 3)
+    assert basis == "bound"
 
 
 def test_the_noise_of_queries_is_a_bound_on_simulated_scores() -> None:
@@ -151,7 +155,8 @@ def test_the_views_have_the_same_columns_and_no_baseline_row(
     keys = [column.key for column in table.columns if column.kind != "delta"]
     assert [column.key for column in deltas.columns] == keys
     assert [column.key for column in effects.columns] == keys
-    assert [row.label for row in deltas.rows] == [row.label for row in table.rows if not row.is_baseline]
+    others = [row.label for row in table.rows if not row.is_baseline]
+    assert [row.label for row in deltas.rows] == [*others, DETECTABLE]
     assert [row.label for row in effects.rows] == [
         "reconstruction: off → on",
         "pairs: headlines → paragraphs",

@@ -1,0 +1,291 @@
+"""A study's table in any shape.
+
+Owns `shape`: rows and columns by variant, factor or property of the tasks, with means, differences
+from the baseline, ranks and coverage. The rule: a cell is a mean only over everything that should be
+in it: all variants, tasks and seeds; else it is empty and says how much of it is there. Each variant
+and each task of a cell counts once. The study's own table, with its tests by task, is left to `build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.errors import RecordError, did_you_mean
+from harness.records.schema import Record
+from harness.records.store import merge
+from harness.records.summary import StudySummary
+from harness.tables.aggregate import mean_and_spread
+from harness.tables.differences import difference, paired_differences
+from harness.tables.format import format_difference, format_score
+from harness.tables.frames import TASK_AXES, VARIANT, long_frame
+from harness.tables.levels import over_seeds
+from harness.tables.shape_notes import coverage, explain, unbalanced, unlike_rows
+from harness.tables.significance import correct_cells
+from harness.tables.standings import standings
+from harness.tables.table import Cell, Column, Footnote, Row, SeedValue, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MEANS = {"task": ("task",), "type": ("task", "type"), "language": ("language",)}
+"""Columns -> over what their means are taken: tasks as they are, or types that count once each."""
+
+
+def shape(
+    summary: StudySummary,
+    records: Sequence[Record],
+    *,
+    rows: str = VARIANT,
+    columns: str = "task",
+    metric: str = "",
+    suite: str = "",
+) -> Table:
+    """Return a study's scores with any two of its factors and its tasks' properties as rows and columns.
+
+    Args:
+        summary: The study.
+        records: Its records.
+        rows: `variant`, a factor, `task`, `type`, `language` or `suite`.
+        columns: The same, another one.
+        metric: Name of a metric; each task's main one if empty.
+        suite: One suite; all if empty.
+
+    Raises:
+        RecordError: If an axis, the metric or the suite is not there, or records contradict each other.
+    """
+    summary = _check(summary, rows=rows, columns=columns, suite=suite)
+    long = long_frame(summary, merge(records), metric=metric, by_language="language" in (rows, columns))
+    if metric and long["value"].isna().all():
+        known = sorted({record.metric for record in records if record.metric})
+        raise RecordError(
+            f"{summary.name}: no score of the metric {metric!r}.{did_you_mean(metric, known)}",
+            cure=f"metrics: {', '.join(known)}",
+        )
+    lacking: list[str] = []
+    if metric:
+        has_metric = long.groupby("task", sort=False)["value"].any()
+        lacking = [str(task) for task in has_metric.index[~has_metric]]
+        long = long[~long["task"].isin(lacking)]
+    # References have no levels: they are lines of a table of variants only.
+    if rows != VARIANT and columns != VARIANT and {rows, columns} & set(summary.factors):
+        long = long[long["role"] == "variant"]
+    by_suite = "suite" not in (rows, columns) and len(summary.suites) > 1
+    blocks = list(long.groupby("suite", sort=False)) if by_suite else [("", long)]
+    names = [str(one) for one in dict.fromkeys(long[rows]) if str(one)]
+    base = _baseline(summary, rows)
+    shown: list[Column] = []
+    cells: dict[str, list[Cell]] = {name: [] for name in names}
+    for block, part in blocks:
+        for column, found in _block(part, rows, columns, suite=str(block)):
+            shown.append(column)
+            for name in names:
+                cells[name].append(found.get(name, Cell(state="missing", reason="not in the study")))
+        if base in cells:
+            _add_differences(shown, cells, base, suite=str(block))
+    correct_cells(list(cells.values()))
+    table = _assemble(summary, long, shown, cells, rows=rows, columns=columns, base=base, metric=metric)
+    if lacking:
+        left_out = f"Left out, since they have no {metric}: {', '.join(lacking)}."
+        table = replace(table, notes=(*table.notes, left_out))
+    return table
+
+
+def _check(summary: StudySummary, *, rows: str, columns: str, suite: str) -> StudySummary:
+    axes = (VARIANT, *summary.factors, *TASK_AXES)
+    for axis in (rows, columns):
+        if axis not in axes:
+            raise RecordError(
+                f"{summary.name} has no {axis!r} to lay out.{did_you_mean(axis, axes)}",
+                cure=f"rows and columns: {', '.join(axes)}",
+            )
+    if rows == columns:
+        raise RecordError(f"rows and columns are both {rows!r}", cure="give two different ones")
+    if not suite:
+        return summary
+    names = [one.name for one in summary.suites]
+    if suite not in names:
+        raise RecordError(
+            f"{summary.name} has no suite {suite!r}.{did_you_mean(suite, names)}",
+            cure=f"suites: {', '.join(names)}",
+        )
+    return replace(summary, suites=tuple(one for one in summary.suites if one.name == suite))
+
+
+def _baseline(summary: StudySummary, rows: str) -> str:
+    base = next((row for row in summary.rows if row.label == summary.baseline), None)
+    if base is None:
+        return ""
+    return base.label if rows == VARIANT else base.levels.get(rows, "")
+
+
+def _block(
+    part: pd.DataFrame, rows: str, columns: str, *, suite: str
+) -> list[tuple[Column, dict[str, Cell]]]:
+    """Return the columns of one suite with their cells by row."""
+    values = part["value"].dropna()
+    scale = 100 if values.between(-1, 1).all() else 1
+    higher = bool(part["higher_is_better"].dropna().astype(bool).all())
+    plain = Column(kind="task", suite=suite, scale=scale, higher_is_better=higher)
+    result = []
+    for name, inside in part.groupby(columns, sort=False):
+        if str(name):
+            metrics = {one for one in inside["metric"] if one}
+            shown = metrics.pop() if columns == "task" and len(metrics) == 1 else ""
+            column = replace(plain, task=str(name), metric=shown)
+            result.append((column, _cells(inside, rows, scale=scale)))
+    if columns in _MEANS and len(result) > 1:
+        for over in _MEANS[columns]:
+            title = "" if len(_MEANS[columns]) == 1 else f" ({over}s)"
+            column = replace(plain, kind="mean", detail=title)
+            result.append((column, _cells(part, rows, scale=scale, within=over)))
+    return result
+
+
+def _cells(part: pd.DataFrame, rows: str, *, scale: int, within: str = "") -> dict[str, Cell]:
+    """Return a cell a row: the mean over seeds of the mean over everything else.
+
+    Args:
+        part: Lines of the long frame that fall into the column.
+        rows: The axis of rows.
+        scale: Of the column.
+        within: An axis whose values count once each, as types do in a mean over types.
+    """
+    # Each task counts once for each variant, whatever its languages.
+    inner = [within] if within in {"type", "language"} else []
+    whole = part.groupby(rows, sort=False)["value"].agg(["count", "size"])
+    grouped = part.groupby([rows, "seed", *inner], sort=False)["value"].mean()
+    if inner:
+        grouped = grouped.groupby([rows, "seed"], sort=False).mean()
+    # A mean over seeds of unequal cells would weigh variants by their seeds.
+    variants = part.groupby([rows, "seed"], sort=False)[VARIANT].nunique()
+    found: dict[str, list[SeedValue]] = {}
+    for row, number, value in grouped.reset_index().itertuples(index=False, name=None):
+        seed = None if number == -1 else int(number)
+        found.setdefault(str(row), []).append(SeedValue(seed=seed, value=float(value)))
+    kinds = variants.groupby(level=0, sort=False).nunique()
+    uneven = {str(name) for name in kinds.index[kinds > 1]}
+    cells = {}
+    for name, count, size in zip(whole.index, whole["count"], whole["size"], strict=True):
+        label = str(name)
+        if count < size:
+            cells[label] = Cell(
+                state="incomplete" if count else "missing",
+                reason=f"{count} of {size} scores are there",
+            )
+        elif label in uneven:
+            cells[label] = Cell(state="incomplete", reason="its variants do not have the same seeds")
+        else:
+            cells[label] = _filled(found[label], scale=scale)
+    return cells
+
+
+def _filled(values: list[SeedValue], *, scale: int) -> Cell:
+    mean, spread = mean_and_spread(values)
+    return Cell(
+        value=mean,
+        text=format_score(mean, scale=scale),
+        spread=spread,
+        spread_text="" if spread is None else format_score(spread, scale=scale),
+        per_seed=tuple(values),
+    )
+
+
+def _add_differences(
+    shown: list[Column], cells: dict[str, list[Cell]], base: str, *, suite: str
+) -> None:
+    """Add the difference from the baseline of a suite's first mean, or of its only column."""
+    inside = [index for index, one in enumerate(shown) if one.suite == suite]
+    means = [index for index in inside if shown[index].kind == "mean"]
+    chosen = means[0] if means else inside[0] if len(inside) == 1 else None
+    if chosen is None:
+        return
+    column = shown[chosen]
+    shown.append(replace(column, kind="delta"))
+    reference = cells[base][chosen]
+    for name, line in cells.items():
+        line.append(_difference(line[chosen], reference, column, is_base=name == base))
+
+
+def _difference(cell: Cell, base: Cell, column: Column, *, is_base: bool) -> Cell:
+    if is_base:
+        return Cell(state="baseline", reason="the baseline itself")
+    delta = difference(cell.per_seed, base.per_seed)
+    if delta is None or cell.value is None or base.value is None:
+        return Cell(state="incomplete", reason=cell.reason or "the baseline has no value here")
+    import numpy as np
+
+    paired = paired_differences(cell.per_seed, base.per_seed)
+    inference = over_seeds(np.array(list(paired.values())))
+    text = format_difference(delta.value, scale=column.scale)
+    result = Cell(value=delta.value, text=text, delta=delta, per_seed=cell.per_seed)
+    if inference is None:
+        return result
+    ends = [format_difference(end, scale=column.scale) for end in (inference.low, inference.high)]
+    return replace(result, inference=inference, interval_text=f"{ends[0]}, {ends[1]}")
+
+
+def _assemble(
+    summary: StudySummary,
+    long: pd.DataFrame,
+    shown: Sequence[Column],
+    cells: dict[str, list[Cell]],
+    *,
+    rows: str,
+    columns: str,
+    base: str,
+    metric: str,
+) -> Table:
+    names = list(cells)
+    counts = coverage(long, rows)
+    roles = {row.label: row.role for row in summary.rows} if rows == VARIANT else {}
+    levels = {row.label: dict(row.levels) for row in summary.rows} if rows == VARIANT else {}
+    seeds = {
+        row.label: tuple(member.seed for member in row.members if member.seed is not None)
+        for row in (summary.rows if rows == VARIANT else ())
+    }
+    if rows == VARIANT or rows in summary.factors:
+        _rank(cells, shown, [roles.get(name, "variant") for name in names])
+    unlike = unlike_rows(long, rows, base) if base else {}
+    for name, text in unbalanced(long, rows, base, tuple(summary.factors)).items():
+        unlike[name] = f"{unlike.get(name, '')} {text}".strip()
+    texts = list(dict.fromkeys(unlike.values()))
+    table_rows = [
+        Row(
+            label=name,
+            role=roles.get(name, "variant"),
+            seeds=seeds.get(name, ()),
+            levels=levels.get(name, {rows: name} if rows in summary.factors else {}),
+            is_baseline=name == base,
+            cells=tuple(cells[name]),
+            num_complete=counts[name][0],
+            num_tasks=counts[name][1],
+            unlike=unlike.get(name, ""),
+            notes=(str(texts.index(unlike[name]) + 1),) if name in unlike else (),
+        )
+        for name in names
+    ]
+    title = f"{summary.name}: {columns} by {rows}" + (f" ({metric})" if metric else "")
+    return Table(
+        title=title,
+        caption=title,
+        columns=tuple(shown),
+        rows=tuple(sorted(table_rows, key=lambda row: row.role == "reference")),
+        baseline=base or None,
+        footnotes=tuple(Footnote(mark=str(n), text=text) for n, text in enumerate(texts, start=1)),
+        notes=tuple(explain(table_rows, shown, base=base)),
+        has_coverage=True,
+    )
+
+
+def _rank(cells: dict[str, list[Cell]], columns: Sequence[Column], roles: Sequence[str]) -> None:
+    """Mark the best and the second of each column."""
+    lines = list(cells.values())
+    for index, column in enumerate(columns):
+        if column.kind == "delta":
+            continue
+        inside = [line[index] for line in lines]
+        found = standings(inside, roles, higher_is_better=column.higher_is_better)
+        for place, standing in found.items():
+            lines[place][index] = replace(lines[place][index], standing=standing)

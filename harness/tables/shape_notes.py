@@ -1,0 +1,94 @@
+"""What is said beside the cells of a shaped table.
+
+Owns coverage, and the remarks on rows that were not measured alike or do not meet the same levels of the
+other factors. The rule: a row that cannot be compared with the baseline says in which field and on what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.tables.frames import FACTS, TASK_AXES
+from harness.tables.table import Column, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def coverage(long: pd.DataFrame, rows: str) -> dict[str, tuple[int, int]]:
+    """Return for each row how many of its tasks have all their scores, and how many there are."""
+    by_task = long["value"].notna().groupby([long[rows], long["suite"], long["task"]], sort=False).all()
+    counts = by_task.groupby(level=0, sort=False).agg(["sum", "size"])
+    return {
+        str(name): (int(whole), int(size))
+        for name, whole, size in zip(counts.index, counts["sum"], counts["size"], strict=True)
+    }
+
+
+def unbalanced(long: pd.DataFrame, rows: str, base: str, factors: Sequence[str]) -> dict[str, str]:
+    """Return a sentence for each level that does not meet the baseline's levels of the other factors."""
+    others = [name for name in factors if name != rows]
+    if rows not in factors or not others:
+        return {}
+    contexts = {
+        str(name): set(part[others].itertuples(index=False, name=None))
+        for name, part in long.groupby(rows, sort=False)
+    }
+    return {
+        name: f"Not over the same levels of {', '.join(others)} as {base}: no effect of {rows} alone."
+        for name, found in contexts.items()
+        if base in contexts and found != contexts[base]
+    }
+
+
+def unlike_rows(long: pd.DataFrame, rows: str, base: str) -> dict[str, str]:
+    """Return for each row that was not measured like the baseline in which fields, and on what."""
+    if rows in TASK_AXES:
+        return {}
+    present = long[long["value"].notna()]
+    place = ["suite", "task"]
+    found: dict[str, list[str]] = {}
+    for fact in FACTS:
+        if (present.groupby(place)[fact].nunique() <= 1).all():
+            continue
+        by_row: Any = present.groupby([rows, *place])[fact].agg(
+            lambda values: " and ".join(sorted({value or "none" for value in values}))
+        )
+        wide = by_row.unstack(level=0)
+        if base not in wide:
+            continue
+        for name in wide.columns:
+            both = wide[name].notna() & wide[base].notna()
+            differing = wide.index[both & (wide[name] != wide[base])]
+            if len(differing):
+                tasks = ", ".join(task for _, task in differing)
+                found.setdefault(str(name), []).append(f"{fact.replace('_', ' ')} ({tasks})")
+    return {
+        name: f"Not measured in the same way as {base}: {'; '.join(texts)}."
+        for name, texts in found.items()
+    }
+
+
+def explain(rows: Sequence[Row], columns: Sequence[Column], *, base: str) -> list[str]:
+    """Return sentences that say how to read the table."""
+    cells = [cell for row in rows for cell in row.cells]
+    notes = []
+    if {column.scale for column in columns} == {100}:
+        notes.append("Scores are in points: 100 times the metric.")
+    notes.append(
+        "A cell is the mean over all variants, tasks and seeds that belong to it; it is empty unless "
+        "all are there. Tasks: scores that are there, of those that should be."
+    )
+    if any(cell.spread_text for cell in cells):
+        notes.append("± is the sample standard deviation over seeds.")
+    if any(column.kind == "delta" for column in columns):
+        notes.append(f"Δ: difference from {base}, seed by seed where both share seeds.")
+    if any(cell.interval_text for cell in cells):
+        notes.append(
+            "In parentheses: the 95 % interval over seeds, not corrected. ‡: p < 0.05 over seeds, after "
+            "Holm's correction over the differences of this table; n.s.: not significant."
+        )
+    if any(cell.standing for cell in cells):
+        notes.append("Best in bold, second underlined; references take no rank.")
+    return notes
