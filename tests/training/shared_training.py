@@ -13,6 +13,7 @@ from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig, TuningConfig
 from harness.training.distributed import GroupRanks, Strategy, joined
 from harness.training.loop import StepOutcome
+from harness.training.memory import MicroBatch
 from harness.training.ranks import ONE_RANK, Ranks
 from harness.training.stage import TrainingJob, train_network
 from harness.training.train import make_objective
@@ -30,6 +31,7 @@ _COMMON: Mapping[str, Any] = {
 _CONTRASTIVE = ContrastiveConfig(num_negatives=2, temperature=0.1, tuning=LORA, **_COMMON)
 _RECONSTRUCTION = ReconstructionConfig(tuning=FULL, **_COMMON)
 KILLED_AT = 3
+ENOUGH_TOKENS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +95,43 @@ def make_mortal(*arguments: Any) -> _Mortal:
     return _Mortal(make_objective(*arguments))
 
 
+class _Hungry:
+    """Runs out of memory at one step on the second rank, while sub-batches are large."""
+
+    def __init__(self, objective: Any, micro_batch: MicroBatch, ranks: Ranks) -> None:
+        self._objective, self._micro_batch, self._ranks = objective, micro_batch, ranks
+
+    def backward(self, step: int) -> StepOutcome:
+        is_large = self._micro_batch.tokens > ENOUGH_TOKENS
+        if step == KILLED_AT and self._ranks.rank == 1 and is_large:
+            raise torch.OutOfMemoryError("planted")
+        outcome: StepOutcome = self._objective.backward(step)
+        return outcome
+
+
+def make_hungry(job: Any, network: Any, pairs: Any, micro_batch: MicroBatch, ranks: Ranks) -> _Hungry:
+    return _Hungry(make_objective(job, network, pairs, micro_batch, ranks), micro_batch, ranks)
+
+
 class _Crossed(GroupRanks):
     """Ranks that gather vectors in the wrong order."""
 
     def gather(self, vectors: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         parts = super().gather(vectors, counts).split(list(counts))
         return torch.cat(parts[::-1])
+
+
+def make_job(case: Case, folder: Path, *, scratch: Path) -> TrainingJob:
+    return TrainingJob(
+        base=folder / case.base,
+        pairs=folder / "pairs.jsonl",
+        config=case.config,
+        prompts=PromptConfig(query="query: ", document=""),
+        seed=1,
+        output=scratch / "output",
+        scratch=scratch,
+        checkpoint_every=2,
+    )
 
 
 def train_case(
@@ -111,24 +144,15 @@ def train_case(
     make: Callable[..., Any] = make_objective,
 ) -> Any:
     """Train a case on this rank and return the network."""
-    job = TrainingJob(
-        base=folder / case.base,
-        pairs=folder / "pairs.jsonl",
-        config=case.config,
-        prompts=PromptConfig(query="query: ", document=""),
-        seed=1,
-        output=scratch / "output",
-        scratch=scratch,
-        checkpoint_every=2,
-    )
-    return train_network(
-        job,
+    network, _ = train_network(
+        make_job(case, folder, scratch=scratch),
         make,
         resources=resources or case.resources(),
         device="cpu",
         report=lambda line: None,
         ranks=ranks,
     )
+    return network
 
 
 def place(folder: Path, name: str, way: str) -> Path:

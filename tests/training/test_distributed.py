@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,14 +15,27 @@ from safetensors.torch import load_file
 from harness.data.pairs import write_pairs
 from harness.errors import HarnessError
 from harness.models.bases import prepare_base
+from harness.models.embedder import Embedder
 from harness.models.network import load_network
 from harness.models.saving import save_network
+from harness.study.document import Resources
 from harness.study.recipe import ModelConfig, PromptConfig
 from harness.training.distributed import rank_device
 from harness.training.processes import run_ranks
+from harness.training.stage import run_stage
 from tests.models.tiny import make_tiny_llama
 from tests.training.conftest import make_pairs
-from tests.training.shared_training import CASES, KILLED_AT, RESUMED, place, train_all, train_case
+from tests.training.shared_training import (
+    CASES,
+    ENOUGH_TOKENS,
+    KILLED_AT,
+    RESUMED,
+    make_hungry,
+    make_job,
+    place,
+    train_all,
+    train_case,
+)
 
 _RESUMED = "contrastive LoRA, cached"
 
@@ -70,7 +85,7 @@ def _weights(scratch: Path) -> dict[str, torch.Tensor]:
 def alone(request: pytest.FixtureRequest, desk: Path) -> tuple[str, Path, dict[str, torch.Tensor]]:
     """A case on one rank: its name, folder and trained weights."""
     case, scratch = CASES[request.param], place(desk, request.param, "alone")
-    network, _ = train_case(case, desk, scratch=scratch)
+    network = train_case(case, desk, scratch=scratch)
     trained = {
         name: value.detach() for name, value in network.whole.named_parameters() if value.requires_grad
     }
@@ -124,6 +139,26 @@ def test_a_base_in_sixteen_bits_and_its_adapters_share_a_unit(desk: Path) -> Non
     assert shards == pytest.approx(copies, rel=2e-2)
     dtypes = {value.dtype for value in _weights(place(desk, "16 bits", "fsdp")).values()}
     assert dtypes == {torch.float32}
+
+
+def test_a_stage_on_ranks_leaves_the_folder_of_one_and_survives_a_lack_of_memory(desk: Path) -> None:
+    case = replace(RESUMED, base="base-float32", memory_gib=None)
+    said: list[str] = []
+    folders = []
+    for way, resources in (
+        ("one", Resources()),
+        ("two", Resources(ranks=2, cpus=2, strategy="fsdp", micro_batch=2 * ENOUGH_TOKENS)),
+    ):
+        job = make_job(case, desk, scratch=place(desk, "stage", way))
+        run_stage(job, make_hungry, resources=resources, device="cpu", report=said.append)
+        folders.append(job.output)
+    assert f"memory ran out on a rank; starting again with sub-batches of {ENOUGH_TOKENS} tokens" in said
+    assert said.count("going on from step 2") == 1
+    alone, together = (Embedder.load(folder, device="cpu") for folder in folders)
+    texts = ["What about the lamp?", "river"]
+    assert np.abs(alone.encode(texts) - together.encode(texts)).max() < 1e-5
+    assert _curve(folders[1]) == pytest.approx(_curve(folders[0]), rel=1e-5)
+    assert {path.name for path in folders[0].iterdir()} == {path.name for path in folders[1].iterdir()}
 
 
 def test_the_last_checkpoint_holds_no_optimiser(desk: Path) -> None:
