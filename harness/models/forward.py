@@ -8,6 +8,7 @@ with (probes hold every model to it). Gradients, dropout's seeds and the order o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,6 +27,8 @@ def run_packed(
     embeddings: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the hidden states of packed texts [tokens, width], after the final norm.
+
+    Where the layout says which tokens are wanted, the states of the others mean nothing.
 
     Args:
         decoder: The network below the vocabulary head.
@@ -68,6 +71,8 @@ def embed_rows(
     """
     device = next(decoder.parameters()).device
     layout = make_layout([len(row) for row in rows], device=device, text_keys=text_keys)
+    if pooling == "last":
+        layout = replace(layout, wanted=layout.ends)
     ids = torch.tensor([token for row in rows for token in row], dtype=torch.long, device=device)
     return pool(run_packed(decoder, layout, ids=ids), layout, pooling)
 

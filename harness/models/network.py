@@ -24,6 +24,7 @@ from harness.models import attention
 from harness.models.anchor import AnchorTokenizer
 from harness.models.architecture import is_encoder
 from harness.models.folder import ADAPTER, Manifest, read_manifest
+from harness.models.last_layer import skip_unwanted
 from harness.models.lora import load_lora
 from harness.study.recipe import ModelConfig, PromptConfig
 
@@ -176,6 +177,7 @@ def from_files(loader: Any, folder: Path, *, dtype: torch.dtype, **arguments: An
             f"{folder}: {len(missing)} weights of the network are not in the file, such as {missing[0]}",
             cure="They would be random; use a complete checkpoint.",
         )
+    skip_unwanted(model.base_model)
     return model
 
 

@@ -51,6 +51,8 @@ class Layout:
     """Tokens that no token may see [tokens], themselves included."""
     is_causal: bool | None = None
     """Whether a token sees none after it; as the architecture has it when None."""
+    wanted: torch.Tensor | None = None
+    """Tokens whose final states will be read [some], as places in the packed row; all when None."""
     dropout_keys: torch.Tensor | None = None
     """A random number of each token [tokens], int32, that its dropout is drawn from."""
     buckets: tuple[Bucket, ...]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from harness.models import attention, kernels
 from harness.models.forward import run_packed
+from harness.models.last_layer import skip_unwanted
 from harness.models.packing import make_layout, token_batches, using_layout
 
 _DECODER = {
@@ -81,6 +83,27 @@ def test_dropout_keys_belong_to_the_text_and_not_to_its_neighbours() -> None:
     assert len(set(other.tolist())) == 9
 
 
+def ids_of(rows: list[list[int]]) -> torch.Tensor:
+    return torch.tensor([token for row in rows for token in row])
+
+
+def test_the_shortcut_runs_the_last_feed_forward_layer_on_wanted_tokens_alone() -> None:
+    attention.register()
+    config = transformers.LlamaConfig(**_DECODER)
+    model = transformers.AutoModel.from_config(config, attn_implementation=attention.NAME).eval()
+    assert skip_unwanted(model)
+    seen: dict[int, int] = {}
+    for number, block in enumerate(model.layers):
+        block.mlp.up_proj.register_forward_pre_hook(
+            lambda _, inputs, number=number: seen.update({number: inputs[0].shape[1]})
+        )
+    layout = make_layout([4, 3], device=_CPU)
+    run_packed(model, replace(layout, wanted=layout.ends), ids=torch.arange(7))
+    assert seen == {0: 7, 1: 7, 2: 2}
+    run_packed(model, layout, ids=torch.arange(7))
+    assert seen == {0: 7, 1: 7, 2: 7}
+
+
 @pytest.mark.parametrize("family", list(_FAMILIES))
 def test_packed_states_equal_those_of_each_text_alone(family: str) -> None:
     name, settings = _FAMILIES[family]
@@ -97,11 +120,14 @@ def test_packed_states_equal_those_of_each_text_alone(family: str) -> None:
     with torch.no_grad():
         wanted = [plain(input_ids=torch.tensor([row])).last_hidden_state[0] for row in rows]
         layout = make_layout([len(row) for row in rows], device=_CPU)
-        found = run_packed(model, layout, ids=torch.tensor([token for row in rows for token in row]))
+        found = run_packed(model, layout, ids=ids_of(rows))
         # Without a layout, the same model runs as transformers' own.
         ids = torch.tensor([rows[-1]])
         unpacked = model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state[0]
+        skip_unwanted(model)
+        few = run_packed(model, replace(layout, wanted=layout.ends), ids=ids_of(rows))[layout.ends]
     torch.testing.assert_close(found, torch.cat(wanted), rtol=0, atol=5e-6)
+    torch.testing.assert_close(few, found[layout.ends], rtol=0, atol=5e-6)
     torch.testing.assert_close(unpacked, wanted[-1], rtol=0, atol=5e-6)
 
 
