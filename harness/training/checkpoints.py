@@ -20,10 +20,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from harness.identity import file_sha256
 from harness.training.ranks import ONE_RANK, Ranks
+from harness.training.shards import spread_like, whole_tensor
 
 _KEPT = 2
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -148,27 +148,13 @@ def _load(
             by_name[name][kind] = value
     for name, parameter in parameters.items():
         values = by_name[name]
-        parameter.copy_(_spread_like(parameter, values.pop("weight")))
+        parameter.copy_(spread_like(parameter, values.pop("weight")))
         if optimizer is not None and values:
             # The step count stays on the CPU, as AdamW keeps it; the moments go with the weight.
             optimizer.state[parameter] = {
-                kind: value if kind == "step" else _spread_like(parameter, value)
+                kind: value if kind == "step" else spread_like(parameter, value)
                 for kind, value in values.items()
             }
-
-
-def whole_tensor(value: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that may be spread over ranks; all of them must ask for it."""
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def _spread_like(parameter: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    """Return a whole tensor on the parameter's device, in shards where the parameter is."""
-    whole = whole.to(parameter.device)
-    if not isinstance(parameter, DTensor):
-        return whole
-    # Every rank has read the whole one: nothing has to be sent.
-    return distribute_tensor(whole, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 
 def _sync(path: Path) -> None:

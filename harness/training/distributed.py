@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -32,6 +33,8 @@ from harness.training.processes import run_ranks
 
 Result = TypeVar("Result")
 Strategy = Literal["ddp", "fsdp"]
+
+_PATIENCE = timedelta(hours=1)
 
 # A network's buffers are constants: nothing to send at each forward pass. Newer versions of torch call
 # this by another name and warn of the old one.
@@ -169,12 +172,13 @@ def joined(
         init_method=f"file://{meeting}",
         rank=rank,
         world_size=num_ranks,
+        # While the first rank writes a checkpoint, the others wait for it.
+        timeout=_PATIENCE,
         device_id=device if device.type == "cuda" else None,
     )
-    try:
-        yield GroupRanks(strategy, device=device)
-    finally:
-        distributed.destroy_process_group()
+    yield GroupRanks(strategy, device=device)
+    # Not after an error: it might wait for peers, and the process is about to be ended anyway.
+    distributed.destroy_process_group()
 
 
 class TrainRank(Protocol):
@@ -208,6 +212,11 @@ def train_together(
     Raises:
         HarnessError: A rank's own error, or when a rank died.
     """
+    if resources.cpus < resources.ranks:
+        report(
+            f"warning: {resources.ranks} ranks share {resources.cpus} processor cores; "
+            f"set `resources.train.cpus: {resources.ranks}` or more"
+        )
     micro_batch: MicroBatch | None = None
     while True:
         with tempfile.TemporaryDirectory(prefix="harness-ranks-") as folder:

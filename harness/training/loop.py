@@ -19,11 +19,12 @@ from torch import nn
 
 from harness.errors import HarnessError
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
-from harness.training.checkpoints import CheckpointFolder, whole_tensor
+from harness.training.checkpoints import CheckpointFolder
 from harness.training.curves import Curves
 from harness.training.memory import MemoryShortageError, MicroBatch, is_out_of_memory, retry_smaller
 from harness.training.probes import probe_gradients, probe_moved
 from harness.training.ranks import ONE_RANK, Ranks
+from harness.training.shards import whole_parameters, whole_tensor
 
 _REPORTS = 10
 
@@ -127,12 +128,12 @@ def run_loop(
         began = time.perf_counter()
         outcome = _backward(objective, step, optimizer, micro_batch, ranks=ranks, report=report)
         if step < 2:
-            probe_gradients(adapters, is_first_step=step == 0)
+            probe_gradients(whole_parameters(adapters), is_first_step=step == 0)
         norm = whole_tensor(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)).item()
         _check_finite(step, outcome, norm)
         _update(optimizer, settings.rate(step))
         if step == 0:
-            probe_moved(adapters)
+            probe_moved(whole_parameters(adapters))
         line = curves.add(
             step,
             {"loss": outcome.loss, **outcome.metrics, "grad_norm": norm},

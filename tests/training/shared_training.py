@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from harness.study.document import Resources
@@ -68,8 +69,9 @@ CASES: dict[str, Case] = {
     "reconstruction full, head of its own, projection": Case(
         config=replace(_RECONSTRUCTION, projection="linear"), micro_batch=80, base="untied"
     ),
-    "reconstruction LoRA, recomputed": Case(
-        config=replace(_RECONSTRUCTION, tuning=LORA), gradient_checkpointing=True
+    # Of a factor with a single row, the second rank's shard is empty.
+    "reconstruction LoRA of rank 1, recomputed": Case(
+        config=replace(_RECONSTRUCTION, tuning=replace(LORA, rank=1)), gradient_checkpointing=True
     ),
 }
 SIXTEEN_BITS = Case(config=_CONTRASTIVE, base="bfloat16")
@@ -164,6 +166,8 @@ def train_all(folder: Path, *, rank: int, report: Callable[[str], None]) -> None
     cpu = torch.device("cpu")
     with joined("ddp", rank=rank, num_ranks=2, device=cpu, meeting=folder / "meeting") as ddp:
         fsdp = GroupRanks("fsdp", device=cpu)
+        connections = psutil.Process().net_connections()
+        report("listens on " + ", ".join(sorted({connection.laddr.ip for connection in connections})))
         for way, ranks in (("ddp", ddp), ("fsdp", fsdp)):
             for name, case in {**CASES, "16 bits": SIXTEEN_BITS}.items():
                 train_case(
