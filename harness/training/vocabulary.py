@@ -1,15 +1,20 @@
 """Cross-entropy over a large vocabulary without ever holding all logits.
 
-Owns one autograd function. The rule: value and gradients equal those of the plain computation (a
-test holds them together in float64), while memory grows with a chunk of tokens, not with all. The
-gradients are made in the forward pass, chunk by chunk, which spares a second pass over the logits.
+Owns one autograd function, and the choice of Liger's kernel on CUDA devices where it is installed (extra
+`cuda`) and a trial shows that it works. The rule: value and gradients equal those of the plain
+computation (a test holds them together in float64), while memory grows with a chunk of tokens, not with
+all. The gradients are made in the forward pass, chunk by chunk, which spares a second pass over the
+logits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 _CHUNK_LOGITS = 1 << 24
 """Logits held at once: 64 MiB in float32, whatever the size of the vocabulary."""
@@ -56,6 +61,46 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return for_hidden, for_weight, None, None
 
 
+Kernel = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def library_kernel(hidden: torch.Tensor, weight: torch.Tensor) -> Kernel | None:
+    """Return Liger's fused kernel for tensors like these, None where there is none to be trusted."""
+    if hidden.device.type != "cuda":
+        return None
+    return trusted_kernel(hidden.device, hidden.dtype, weight.shape[1])
+
+
+@cache
+def trusted_kernel(device: torch.device, dtype: torch.dtype, width: int) -> Kernel | None:
+    """Return Liger's kernel if, in a trial on the device, loss and gradient are those of plain torch."""
+    try:
+        from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+    except (ImportError, RuntimeError):
+        return None
+
+    def kernel(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = liger_fused_linear_cross_entropy(hidden, weight, targets, reduction="sum")
+        return loss
+
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(8, width, generator=generator).to(device, dtype).requires_grad_()
+    weight = (torch.randn(64, width, generator=generator) / width**0.5).to(device, dtype)
+    targets = torch.arange(8, device=device)
+    plain = functional.cross_entropy((hidden @ weight.T).float(), targets, reduction="sum")
+    wanted = torch.autograd.grad(plain, hidden)[0]
+    try:
+        found = kernel(hidden, weight, targets)
+        slope = torch.autograd.grad(found, hidden)[0]
+    except RuntimeError:
+        return None
+    tolerance = 1e-4 if dtype == torch.float32 else 2e-2
+    is_same = torch.allclose(found.float(), plain, rtol=tolerance) and torch.allclose(
+        slope.float(), wanted.float(), rtol=tolerance, atol=tolerance
+    )
+    return kernel if is_same else None
+
+
 def summed_cross_entropy(
     hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, *, chunk: int | None = None
 ) -> torch.Tensor:
@@ -73,6 +118,9 @@ def summed_cross_entropy(
     if not torch.is_grad_enabled():
         hidden, weight = hidden.detach(), weight.detach()
     if chunk is None:
+        kernel = library_kernel(hidden, weight)
+        if kernel is not None:
+            return kernel(hidden, weight, targets)
         chunk = max(_CHUNK_LOGITS // len(weight), 1)
     total: torch.Tensor = _LinearCrossEntropy.apply(hidden, weight, targets, chunk)
     return total

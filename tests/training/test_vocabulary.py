@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional
 
-from harness.training.vocabulary import summed_cross_entropy
+from harness.training.vocabulary import library_kernel, summed_cross_entropy, trusted_kernel
 
 
 def _inputs(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -57,3 +61,35 @@ def test_extreme_logits_stay_finite() -> None:
     hidden = torch.full((1, 2), 1e4, dtype=torch.float64)
     weight = torch.tensor([[1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
     assert summed_cross_entropy(hidden, weight, torch.tensor([1])).item() == pytest.approx(4e4)
+
+
+def _install(monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
+    """Put a stand-in with the library's signature in its place, right up to `factor`."""
+
+    def fused(hidden: Any, weight: Any, targets: Any, *, reduction: str) -> torch.Tensor:
+        return factor * functional.cross_entropy(hidden @ weight.T, targets, reduction=reduction)
+
+    module = ModuleType("liger_kernel.transformers.functional")
+    module.liger_fused_linear_cross_entropy = fused  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "liger_kernel.transformers.functional", module)
+    trusted_kernel.cache_clear()
+
+
+def test_a_librarys_kernel_is_taken_only_after_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, weight, targets = _inputs(torch.float32)
+    _install(monkeypatch, 1.0)
+    kernel = trusted_kernel(hidden.device, hidden.dtype, 6)
+    assert kernel is not None
+    torch.testing.assert_close(
+        kernel(hidden, weight, targets), summed_cross_entropy(hidden, weight, targets)
+    )
+    _install(monkeypatch, 1.01)
+    assert trusted_kernel(hidden.device, hidden.dtype, 6) is None
+    trusted_kernel.cache_clear()
+
+
+def test_on_a_processor_no_librarys_kernel_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch, 1.0)
+    hidden, weight, _ = _inputs(torch.float32)
+    assert library_kernel(hidden, weight) is None
+    trusted_kernel.cache_clear()
