@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-_CHUNK_LOGITS = 1 << 24
-"""Logits held at once: 64 MiB in float32, whatever the size of the vocabulary."""
+_CHUNK_LOGITS = 1 << 23
+"""Logits held at once: 32 MiB in float32, whatever the size of the vocabulary."""
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -110,7 +110,7 @@ def summed_cross_entropy(
         hidden: States [tokens, width].
         weight: Vocabulary matrix [vocabulary, width].
         targets: Token ids [tokens].
-        chunk: Tokens whose logits are held at once; as many as fit into 64 MiB when None.
+        chunk: Tokens whose logits are held at once; as many as fit into 32 MiB when None.
 
     Returns:
         A scalar in float32 or wider; once differentiable in `hidden` and `weight`.
