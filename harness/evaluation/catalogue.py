@@ -14,23 +14,33 @@ import mteb
 
 from harness.errors import DataError, did_you_mean
 from harness.evaluation.tasks import register_tasks
+from harness.study.benchmarks import Limits
 from harness.study.catalogue import OWN_TASKS, task_types
 
+_WHOLE = Limits()
 
-def new_task(name: str) -> Any:
+
+def new_task(name: str, limits: Limits = _WHOLE) -> Any:
     """Return a fresh mteb task object.
 
+    Args:
+        name: mteb's name of the task, or one of this project's.
+        limits: The splits and subsets that count.
+
     Raises:
-        DataError: If neither mteb nor this project has a text task of that name.
+        DataError: If neither mteb nor this project has a text task of that name, or the task has not the
+            splits or subsets.
     """
     register_tasks()
     try:
-        task = mteb.get_task(name)
+        task = mteb.get_task(name, eval_splits=limits.splits, hf_subsets=limits.subsets)
     except KeyError as error:
         raise DataError(
             f"unknown task {name!r}.{did_you_mean(name, task_types())}",
             cure="a task is named as in mteb, such as SciFact or STSBenchmark",
         ) from error
+    except ValueError as error:
+        raise DataError(f"{name}: {error}", cure="leave out the split or the subset") from error
     modalities = set(task.metadata.modalities)
     if modalities != {"text"}:
         raise DataError(

@@ -33,13 +33,21 @@ from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import Circumstances, scores_of, scores_without_value
 from harness.identity.canonical import tree_sha256
 from harness.identity.provenance import package_versions
+from harness.study.benchmarks import Limits
 from harness.study.catalogue import OWN_TASKS
 
 EVALUATOR = f"mteb {metadata.version('mteb')}"
+_WHOLE = Limits()
 
 
 def evaluate_mteb(
-    encoder: Competitor, task: str, *, output: Path, mirrors: Sequence[Path] = (), batch_size: int = 32
+    encoder: Competitor,
+    task: str,
+    *,
+    output: Path,
+    mirrors: Sequence[Path] = (),
+    batch_size: int = 32,
+    limits: Limits = _WHOLE,
 ) -> list[Score]:
     """Evaluate one model on one mteb task.
 
@@ -50,6 +58,7 @@ def evaluate_mteb(
             `per_query.parquet` and `top.parquet`.
         mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
         batch_size: Texts a batch that mteb offers the encoder.
+        limits: The splits and subsets that count.
 
     Returns:
         One main score per split and subset; for retrieval also nDCG, MAP, MRR and recall at 10 and
@@ -61,7 +70,7 @@ def evaluate_mteb(
     """
     with preserved_random_state(), without_bars(), use_mirrors(mirrors):
         began = time.monotonic()
-        job = new_task(task)
+        job = new_task(task, limits)
         absent = _leave_out_absent_subsets(job, mirrors)
         _load(job)
         read_labels_as_list(job)

@@ -15,6 +15,7 @@ from harness.identity import file_sha256, tree_sha256
 from harness.identity.canonical import to_plain
 from harness.plan.graph import Member, Plan, PlanRow, Step, make_step, merge_steps
 from harness.study import Recipe, Study
+from harness.study.benchmarks import Limits
 from harness.study.document import Base, BbcSource, Wheel
 
 UNTRAINED = "untrained"
@@ -149,6 +150,8 @@ class _Compiler:
                     # Another version may hold other data or compute another number under one name.
                     "evaluator_version": metadata.version(suite.evaluator),
                     "task": task,
+                    # Named only where something is left out, so that suites share whole tasks.
+                    **self._study.limits.get((suite_name, task), Limits()).plain(),
                 }
                 bindings = {"slug": slug}
                 if suite.folder is not None:

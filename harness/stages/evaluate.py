@@ -1,6 +1,7 @@
 """Stage `evaluate`: one model scored on one task.
 
-Configuration: `evaluator`, `evaluator_version`, `task`, `prompts`, or `lexical` in place of a model,
+Configuration: `evaluator`, `evaluator_version`, `task`, the `splits` and `subsets` that count where some
+do not, `prompts`, or `lexical` in place of a model,
 and the hash of a local folder's data. Inputs `model` and `source`; bindings `slug` and `folder`.
 Output: `scores.jsonl`, `per_query.parquet` and `top.parquet` where a task has queries or repeated
 experiments, and mteb's own result files in its ResultCache layout.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from harness.stages.context import StepContext
+from harness.study.benchmarks import Limits
 from harness.study.recipe import PromptConfig
 
 if TYPE_CHECKING:
@@ -50,9 +52,10 @@ def _evaluate(context: StepContext) -> list[Score]:
         *context.mirrors,
         *([context.inputs["source"] / "mirror"] if "source" in context.inputs else []),
     )
+    limits = Limits.of(config)
     if is_lexical:
-        return evaluate_bm25_mteb(task, output=context.output, mirrors=mirrors)
-    return evaluate_mteb(_encoder(context), task, output=context.output, mirrors=mirrors)
+        return evaluate_bm25_mteb(task, output=context.output, mirrors=mirrors, limits=limits)
+    return evaluate_mteb(_encoder(context), task, output=context.output, mirrors=mirrors, limits=limits)
 
 
 def _beir_folder(context: StepContext) -> Path:

@@ -204,7 +204,7 @@ def test_the_verb_shows_a_table_and_ends_with_zero_when_all_have_scores(
     ("arguments", "message"),
     [
         (("bm25", "--tasks", "SciFakt"), "Did you mean 'SciFact'"),
-        (("bm25", "--tasks", ","), "--tasks names no task"),
+        (("bm25", "--tasks", ","), "neither --benchmark nor --tasks names a task"),
     ],
 )
 def test_wrong_use_is_refused_at_once(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
