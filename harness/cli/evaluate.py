@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import JsonOption, print_json
+from harness.cli.options import JsonOption, MirrorOption, print_json
 from harness.errors import HarnessError
 from harness.study.benchmarks import Limits, Selection, select_tasks
 
@@ -51,15 +51,7 @@ def command(
         typer.Option("--languages", metavar="A,B", help="Keep subsets in these, as eng or eng-Latn."),
     ] = "",
     exclude: Annotated[str, typer.Option("--exclude", metavar="A,B", help="Leave out tasks.")] = "",
-    mirror: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--mirror",
-            metavar="DIR",
-            envvar="HARNESS_MIRROR",
-            help="Read datasets from DIR/<org>/<name> and never from the network. May be repeated.",
-        ),
-    ] = None,
+    mirror: MirrorOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts a batch.")] = 32,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads to use.")] = None,
     json: JsonOption = False,

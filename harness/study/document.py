@@ -181,5 +181,7 @@ class StudyDocument:
     references: tuple[Literal["untrained", "bm25"], ...] = ()
     """Lines for orientation: the base without training, and lexical search."""
     resources: ResourcePlan = field(default_factory=ResourcePlan)
+    mirrors: tuple[str, ...] = ()
+    """Folders that stand in for the hub, relative to the study file; the network is then not used."""
     profiles: dict[Name, dict[str, Any]] = field(default_factory=dict)
     """Named sets of overrides: dotted path -> value; `extends` names another profile."""

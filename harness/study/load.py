@@ -40,6 +40,8 @@ class Study:
     """Label of the variant that others are compared with."""
     references: tuple[str, ...]
     resources: ResourcePlan
+    mirrors: tuple[Path, ...] = ()
+    """Folders that stand in for the hub; no part of any result's identity."""
     limits: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
     """(suite, task) -> the splits and subsets that count, where the suite leaves some out."""
 
@@ -103,6 +105,7 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
         baseline=expansion.baseline,
         references=document.references,
         resources=document.resources,
+        mirrors=tuple((path.parent / mirror).resolve() for mirror in document.mirrors),
         limits={
             (name, task): limit
             for name, tasks in limits.items()
