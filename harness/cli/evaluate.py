@@ -21,6 +21,24 @@ from harness.study.benchmarks import Limits, Selection, select_tasks
 if TYPE_CHECKING:
     from harness.evaluation.scores import Score
 
+_TasksOption = Annotated[
+    str, typer.Option("--tasks", metavar="A,B", help="mteb's task names; with --benchmark, of it.")
+]
+_BenchmarkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--benchmark",
+        metavar="NAME",
+        help="A benchmark of mteb, or ablation-15, smoke, nano, lite or full.",
+    ),
+]
+_TypesOption = Annotated[
+    str, typer.Option("--task-types", metavar="A,B", help="Keep tasks of these types.")
+]
+_LanguagesOption = Annotated[
+    str, typer.Option("--languages", metavar="A,B", help="Keep subsets in these, as eng or eng-Latn.")
+]
+_ExcludeOption = Annotated[str, typer.Option("--exclude", metavar="A,B", help="Leave these tasks out.")]
 _UNFINISHED = {"failed", "missing"}
 
 
@@ -32,25 +50,11 @@ def command(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for result files and scores.")],
-    tasks: Annotated[
-        str, typer.Option("--tasks", metavar="A,B", help="mteb's task names; with --benchmark, of it.")
-    ] = "",
-    benchmark: Annotated[
-        str | None,
-        typer.Option(
-            "--benchmark",
-            metavar="NAME",
-            help="A benchmark of mteb, or ablation-15, smoke, nano, lite or full.",
-        ),
-    ] = None,
-    task_types: Annotated[
-        str, typer.Option("--task-types", metavar="A,B", help="Keep tasks of these types.")
-    ] = "",
-    languages: Annotated[
-        str,
-        typer.Option("--languages", metavar="A,B", help="Keep subsets in these, as eng or eng-Latn."),
-    ] = "",
-    exclude: Annotated[str, typer.Option("--exclude", metavar="A,B", help="Leave out tasks.")] = "",
+    tasks: _TasksOption = "",
+    benchmark: _BenchmarkOption = None,
+    task_types: _TypesOption = "",
+    languages: _LanguagesOption = "",
+    exclude: _ExcludeOption = "",
     mirror: MirrorOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts a batch.")] = 32,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads to use.")] = None,

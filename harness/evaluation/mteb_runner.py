@@ -78,16 +78,7 @@ def evaluate_mteb(
         watch(job, details)
         encoder.begin()
         cache = mteb.ResultCache(output)
-        results = mteb.evaluate(
-            encoder,
-            job,
-            cache=cache,
-            # Results are reused by the step they belong to, never by the names in a folder.
-            overwrite_strategy="always",
-            encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
-            co2_tracker=False,
-            show_progress_bar=False,
-        )
+        result = _run(encoder, job, cache, batch_size=batch_size)
         usage = encoder.usage()
         circumstances = Circumstances(
             prompt_hash=usage.prompt_hash,
@@ -99,10 +90,24 @@ def evaluate_mteb(
             source=_result_file(cache, job, encoder, output),
         )
         reason = f"the mirror has no subset {{subset}} of {job.metadata.dataset['path']}"
-        scores = scores_of(job, results.task_results[0], circumstances)
-        _keep_details(job, results.task_results[0], details, scores)
+        scores = scores_of(job, result, circumstances)
+        _keep_details(job, result, details, scores)
         details.write(output)
         return scores + scores_without_value(job, absent, circumstances, state="missing", reason=reason)
+
+
+def _run(encoder: Competitor, task: Any, cache: Any, *, batch_size: int) -> Any:
+    results = mteb.evaluate(
+        encoder,
+        task,
+        cache=cache,
+        # Results are reused by the step they belong to, never by the names in a folder.
+        overwrite_strategy="always",
+        encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
+        co2_tracker=False,
+        show_progress_bar=False,
+    )
+    return results.task_results[0]
 
 
 def _keep_details(task: Any, result: Any, details: Details, scores: Sequence[Score]) -> None:

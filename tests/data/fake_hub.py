@@ -43,79 +43,81 @@ class FakeHub:
         return {"id": short, "modelId": short, "sha": COMMIT, "siblings": siblings, "tags": []}
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """Answers for the hub that its server carries."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self._answer(with_body=False)
+
+    def do_GET(self) -> None:
+        self._answer(with_body=True)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        pass
+
+    @property
+    def _hub(self) -> FakeHub:
+        return self.server.hub  # type: ignore[attr-defined]
+
+    def _answer(self, *, with_body: bool) -> None:
+        path = unquote(urlsplit(self.path).path).strip("/")
+        if path.startswith("api/"):
+            self._tell(path.removeprefix("api/"))
+            return
+        name, _, rest = path.partition("/resolve/")
+        self._hand_out(name, rest.partition("/")[2], with_body=with_body)
+
+    def _tell(self, path: str) -> None:
+        kind, _, rest = path.partition("/")
+        name = rest.split("/revision/")[0]
+        key = f"datasets/{name}" if kind == "datasets" else name
+        if key in self._hub.repositories:
+            self._send(200, json.dumps(self._hub.describe(key)).encode(), {})
+        else:
+            self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+
+    def _hand_out(self, name: str, file: str, *, with_body: bool) -> None:
+        content = self._hub.repositories[name][file]
+        tag = hashlib.sha256(content).hexdigest()
+        headers = {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        if not with_body:
+            self._send(200, content, headers, sent=0)
+            return
+        key = f"{name}/{file}"
+        self._hub.fetched[key] += 1
+        if key in self._hub.wrong:
+            content = bytes(reversed(content))
+        asked = self.headers.get("Range")
+        if asked:
+            start = int(asked.removeprefix("bytes=").split("-")[0])
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+            self._send(206, content[start:], headers)
+        elif key in self._hub.broken:
+            self._hub.broken.discard(key)
+            self._send(200, content, headers, sent=len(content) // 2)
+            self.close_connection = True
+        else:
+            self._send(200, content, headers)
+
+    def _send(
+        self, status: int, body: bytes, headers: Mapping[str, str], *, sent: int | None = None
+    ) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body[:sent])
+
+
 @contextmanager
 def serve(repositories: Mapping[str, Mapping[str, bytes]]) -> Iterator[FakeHub]:
     """Serve repositories until the block ends."""
     hub = FakeHub({name: dict(files) for name, files in repositories.items()})
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self._answer(with_body=False)
-
-        def do_GET(self) -> None:
-            self._answer(with_body=True)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-        def _answer(self, *, with_body: bool) -> None:
-            path = unquote(urlsplit(self.path).path).strip("/")
-            if path.startswith("api/"):
-                kind, _, rest = path.removeprefix("api/").partition("/")
-                name = rest.split("/revision/")[0]
-                key = f"datasets/{name}" if kind == "datasets" else name
-                if key not in hub.repositories:
-                    self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-                    return
-                self._send(200, json.dumps(hub.describe(key)).encode(), {})
-                return
-            name, _, rest = path.partition("/resolve/")
-            file = rest.partition("/")[2]
-            content = hub.repositories[name][file]
-            tag = hashlib.sha256(content).hexdigest()
-            headers = {"ETag": f'"{tag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-            if not with_body:
-                self._send(200, content, headers, with_body=False)
-                return
-            key = f"{name}/{file}"
-            hub.fetched[key] += 1
-            if key in hub.wrong:
-                content = bytes(reversed(content))
-            asked = self.headers.get("Range")
-            if asked:
-                start = int(asked.removeprefix("bytes=").split("-")[0])
-                headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-                self._send(206, content[start:], headers)
-                return
-            if key in hub.broken:
-                hub.broken.discard(key)
-                self._send(200, content, headers, cut=len(content) // 2)
-                return
-            self._send(200, content, headers)
-
-        def _send(
-            self,
-            status: int,
-            body: bytes,
-            headers: Mapping[str, str],
-            *,
-            with_body: bool = True,
-            cut: int | None = None,
-        ) -> None:
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(body)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body[:cut])
-            if cut is not None:
-                self.close_connection = True
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.hub = hub  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
         yield hub

@@ -104,5 +104,5 @@ def test_a_changed_byte_is_refused_where_a_manifest_holds_its_hash(tmp_path: Pat
     with use_mirrors([tmp_path]):
         assert _read("org/one") == ["before"]
         _write(tmp_path, "org/one", "BEFORE")
-        with pytest.raises(DataError, match="test.jsonl was changed"):
+        with pytest.raises(DataError, match=r"test\.jsonl was changed"):
             _read("org/one")
