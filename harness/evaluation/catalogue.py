@@ -50,6 +50,26 @@ def new_task(name: str, limits: Limits = _WHOLE) -> Any:
     return task
 
 
+def mteb_instructions(name: str) -> dict[str, str]:
+    """Return side -> the instruction that mteb's metadata gives a task, its type's where it gives none.
+
+    As E5-mistral is evaluated by mteb, documents get one only where the metadata says so.
+    """
+    task = new_task(name)
+    # An aggregate has the instruction of its parts.
+    parts = list(getattr(task.metadata, "tasks", None) or [task])
+    found = [part.metadata.prompt or part.abstask_prompt for part in parts]
+    if any(one != found[0] for one in found):
+        raise DataError(
+            f"{name}: its parts have different instructions in mteb's metadata",
+            cure="evaluate the parts as tasks of their own",
+        )
+    own = found[0]
+    if isinstance(own, dict):
+        return {side: text for side, text in own.items() if text}
+    return {"query": own, "text": own}
+
+
 def mteb_task_table() -> str:
     """Return the content of `harness/study/mteb_tasks.tsv` for the installed mteb."""
     register_tasks()

@@ -8,7 +8,7 @@ vectors is left to the embedder, foreign models to `models`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -30,8 +30,8 @@ Side = Literal["query", "document", "text"]
 class TextEmbedder(Protocol):
     """What turns texts into vectors: the trained model, without any knowledge of tasks."""
 
-    def encode(self, texts: Sequence[str], *, prompt: str = "") -> Vectors:
-        """Return L2-normalised float32 [n, d] in the order of `texts`."""
+    def encode(self, texts: Sequence[str], *, prompt: str = "", normalize: bool = True) -> Vectors:
+        """Return float32 [n, d] in the order of `texts`, of length one where `normalize` asks for it."""
         ...
 
     @property
@@ -121,6 +121,8 @@ class StudyEncoder:
             without a slash is put under `harness/`.
         revision: Fingerprint of the step that made the model.
         cache: Where embeddings are kept between tasks; None to keep none.
+        instructions: Side -> instruction of the task, in place of the prompts where there is one.
+        normalize: Whether vectors get length one.
     """
 
     def __init__(
@@ -131,8 +133,12 @@ class StudyEncoder:
         name: str,
         revision: str,
         cache: EmbeddingCache | None = None,
+        instructions: Mapping[str, str] | None = None,
+        normalize: bool = True,
     ) -> None:
         self.embedder = embedder
+        self.instructions = dict(instructions or {})
+        self.normalize = normalize
         self.prompts = prompts
         self.cache = cache
         self.mteb_model_meta = ModelMeta.create_empty(
@@ -170,12 +176,15 @@ class StudyEncoder:
         Raises:
             ProbeError: If an embedding holds NaN or infinity.
         """
-        prompt = self.prompts.document if side == "document" else self.prompts.query_prefix()
+        prompt = self.prompt(side)
         self._used[side] = prompt
         if self.cache is None:
             return self._checked(texts, prompt=prompt, task=task)
         embedder = self.embedder
-        identity = (embedder.weights_id, embedder.max_length, self.mteb_model_meta.revision)
+        identity = (
+            *(embedder.weights_id, embedder.max_length, self.mteb_model_meta.revision),
+            *(() if self.normalize else ("not normalised",)),
+        )
         vectors, num_found = self.cache.get_or_encode(
             [prompt + text for text in texts],
             model=identity,
@@ -183,6 +192,13 @@ class StudyEncoder:
         )
         self._is_complete = self._is_complete and num_found == 0
         return vectors
+
+    def prompt(self, side: Side) -> str:
+        """Return what stands literally before the texts of a side."""
+        instruction = self.instructions.get(side)
+        if instruction is None and side == "document":
+            return self.prompts.document
+        return self.prompts.query_prefix(instruction)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return cosine similarities [n, m] of vectors [n, d] and [m, d]."""
@@ -193,6 +209,6 @@ class StudyEncoder:
         return pairwise_cos_sim(embeddings1, embeddings2)
 
     def _checked(self, texts: Sequence[str], *, prompt: str, task: str) -> Vectors:
-        vectors = self.embedder.encode(texts, prompt=prompt)
+        vectors = self.embedder.encode(texts, prompt=prompt, normalize=self.normalize)
         check_finite(vectors, model=str(self.mteb_model_meta.name), task=task)
         return vectors

@@ -82,6 +82,7 @@ def evaluate_mteb(
         usage = encoder.usage()
         circumstances = Circumstances(
             prompt_hash=usage.prompt_hash,
+            prompts=usage.prompts,
             dataset_revision=_dataset_revision(job, mirrors),
             evaluator=EVALUATOR,
             versions=package_versions(),

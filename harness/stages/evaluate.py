@@ -1,7 +1,8 @@
 """Stage `evaluate`: one model scored on one task.
 
 Configuration: `evaluator`, `evaluator_version`, `task`, the `splits` and `subsets` that count where some
-do not, `prompts`, or `lexical` in place of a model,
+do not, `prompts`, the task's own `instructions` (side -> text, or `mteb`) and `normalize: false` where a
+suite asks for them, or `lexical` in place of a model,
 and the hash of a local folder's data. Inputs `model` and `source`; bindings `slug` and `folder`.
 Output: `scores.jsonl`, `per_query.parquet` and `top.parquet` where a task has queries or repeated
 experiments, and mteb's own result files in its ResultCache layout.
@@ -17,6 +18,7 @@ from pydantic import TypeAdapter
 from harness.stages.context import StepContext
 from harness.study.benchmarks import Limits
 from harness.study.recipe import PromptConfig
+from harness.study.task_prompts import MTEB
 
 if TYPE_CHECKING:
     from harness.evaluation.encoder import StudyEncoder
@@ -75,4 +77,15 @@ def _encoder(context: StepContext) -> StudyEncoder:
         name=context.bindings["slug"],
         revision=context.inputs["model"].name,
         cache=EmbeddingCache(context.cache / "embeddings"),
+        instructions=_instructions(context),
+        normalize=context.config.get("normalize", True),
     )
+
+
+def _instructions(context: StepContext) -> dict[str, str]:
+    found = context.config.get("instructions", {})
+    if found != MTEB:
+        return dict(found)
+    from harness.evaluation.catalogue import mteb_instructions
+
+    return mteb_instructions(context.config["task"])

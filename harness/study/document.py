@@ -101,6 +101,9 @@ class Suite:
     """Tasks that are left out."""
     max_length: PositiveInt | None = None
     """Tokens of the longest documents of `PasskeyRetrieval`; all its lengths when empty."""
+    unnormalized: tuple[str, ...] = ()
+    """Task types whose embeddings keep their length instead of getting length one; E5-mistral's
+    evaluation does so for `Classification`."""
     source: str | None = None
     """Source that carries the data of this project's own tasks and BEIR folders."""
     folder: str | None = None

@@ -17,6 +17,7 @@ from harness.study.benchmarks import Limits, Selection, select_tasks
 from harness.study.document import Base, BbcSource, JsonlSource, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
 from harness.study.source_text import FieldPath, SourceText, read_source
+from harness.study.task_prompts import read_prompts
 from harness.study.validation import validate
 from harness.study.variants import Variant, expand
 
@@ -182,10 +183,13 @@ def _resolve_suite(
     for index, task in enumerate(suite.tasks):
         _check_task(task, suite, document, (*where, "tasks", index), source)
     if suite.evaluator == "beir":
-        for name in _FILTERS:
+        for name in (*_FILTERS, "unnormalized"):
             if name != "tasks" and getattr(suite, name):
                 raise source.error((*where, name), "goes with the evaluator mteb only")
         return dict.fromkeys(suite.tasks, Limits())
+    kinds = sorted(set(catalogue.task_types().values()))
+    for index, kind in enumerate(suite.unnormalized):
+        _check_known(kind, kinds, "task type", (*where, "unnormalized", index), source)
     try:
         return select_tasks(Selection(**{name: getattr(suite, name) for name in _FILTERS}))
     except StudyError as error:
@@ -230,6 +234,11 @@ def _check_recipes(variants: tuple[Variant, ...], document: StudyDocument, sourc
         is_bbc = isinstance(document.sources[recipe.data.source], BbcSource)
         pairs = catalogue.BBC_PAIRS if is_bbc else catalogue.JSONL_PAIRS
         _check_known(recipe.data.pairs, pairs, "pair set", _place(variant, "data.pairs", source), source)
+        try:
+            read_prompts(recipe.prompts.tasks, folder=source.path.parent)
+        except StudyError as error:
+            where = _place(variant, "prompts.tasks", source)
+            raise source.error(where, error.message, cure=error.cure) from None
 
 
 def _place(variant: Variant, field: str, source: SourceText) -> FieldPath:
