@@ -111,6 +111,27 @@ def check_finite(vectors: Any, *, model: str, task: str) -> None:
         )
 
 
+def check_shape(vectors: Any, *, num: int, dimension: int, model: str, task: str) -> None:
+    """Refuse embeddings that are not one vector a text, all of one size.
+
+    Args:
+        vectors: Array or tensor [n, d].
+        num: Texts that were given.
+        dimension: Size d of the vectors that the model gave before, or says it has.
+        model: Name of the model, for the message.
+        task: Name of the task, for the message.
+
+    Raises:
+        ProbeError: If n or d is another.
+    """
+    shape = tuple(vectors.shape)
+    if shape != (num, dimension):
+        raise ProbeError(
+            f"{task}: {model} gave vectors of shape {shape} for {num} texts of {dimension} dimensions",
+            cure="the dimension must stay the same: no score is taken from vectors that do not compare",
+        )
+
+
 class StudyEncoder:
     """A variant as mteb sees it: its embedder, its prompts and its identity.
 
@@ -174,7 +195,7 @@ class StudyEncoder:
         """Return float32 [n, d] in the order of `texts`, prompts put in front.
 
         Raises:
-            ProbeError: If an embedding holds NaN or infinity.
+            ProbeError: If an embedding holds NaN or infinity, or has another dimension than the model.
         """
         prompt = self.prompt(side)
         self._used[side] = prompt
@@ -210,5 +231,7 @@ class StudyEncoder:
 
     def _checked(self, texts: Sequence[str], *, prompt: str, task: str) -> Vectors:
         vectors = self.embedder.encode(texts, prompt=prompt, normalize=self.normalize)
-        check_finite(vectors, model=str(self.mteb_model_meta.name), task=task)
+        name, dimension = str(self.mteb_model_meta.name), self.mteb_model_meta.embed_dim
+        check_shape(vectors, num=len(texts), dimension=dimension, model=name, task=task)
+        check_finite(vectors, model=name, task=task)
         return vectors

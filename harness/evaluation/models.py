@@ -21,7 +21,7 @@ from sentence_transformers import SentenceTransformer
 
 from harness.errors import DataError, HarnessError, did_you_mean
 from harness.evaluation.embeddings import Vectors
-from harness.evaluation.encoder import Side, Usage, check_finite
+from harness.evaluation.encoder import Side, Usage, check_finite, check_shape
 from harness.identity.canonical import file_sha256, fingerprint
 
 _MODEL_FILES = ("modules.json", "config.json")
@@ -51,6 +51,7 @@ class ForeignEncoder(SentenceTransformerEncoderWrapper):
     def begin(self) -> None:
         """Start counting what a task uses."""
         self._used: dict[str, str] = {}
+        self._dimension: int | None = None
 
     def usage(self) -> Usage:
         """Return the prompts used since `begin`; tokens are not known."""
@@ -62,7 +63,7 @@ class ForeignEncoder(SentenceTransformerEncoderWrapper):
         """Encode a data loader of mteb, as mteb's wrapper does it.
 
         Raises:
-            ProbeError: If an embedding holds NaN or infinity.
+            ProbeError: If an embedding holds NaN or infinity, or another dimension than those before.
         """
         side: Side = "text" if prompt_type is None else PromptType(prompt_type).value
         named = get_prompt(self.model_prompts, task_metadata, prompt_type)
@@ -70,22 +71,29 @@ class ForeignEncoder(SentenceTransformerEncoderWrapper):
         vectors = super().encode(
             inputs, task_metadata=task_metadata, prompt_type=prompt_type, **settings
         )
-        check_finite(vectors, model=str(self.mteb_model_meta.name), task=task_metadata.name)
+        self._check(vectors, task=task_metadata.name)
         return vectors
 
     def encode_texts(self, texts: Sequence[str], *, side: Side, task: str) -> Vectors:
         """Return float32 [n, d] in the order of `texts`, with the model's own prompts.
 
         Raises:
-            ProbeError: If an embedding holds NaN or infinity.
+            ProbeError: If an embedding holds NaN or infinity, or another dimension than those before.
         """
         self._used[side] = self._own_prompt(side)
         encode = {"query": self.model.encode_query, "document": self.model.encode_document}
         vectors = encode.get(side, self.model.encode)(
             list(texts), batch_size=self.batch_size, show_progress_bar=False
         )
-        check_finite(vectors, model=str(self.mteb_model_meta.name), task=task)
+        self._check(vectors, task=task)
         return np.asarray(vectors, dtype=np.float32)
+
+    def _check(self, vectors: Any, *, task: str) -> None:
+        name = str(self.mteb_model_meta.name)
+        dimension = vectors.shape[-1] if self._dimension is None else self._dimension
+        check_shape(vectors, num=len(vectors), dimension=dimension, model=name, task=task)
+        self._dimension = dimension
+        check_finite(vectors, model=name, task=task)
 
     def _own_prompt(self, side: Side) -> str:
         """Return what the model puts before a text when it is not told."""
