@@ -77,7 +77,7 @@ def _evaluator(model: str, *, mirrors: Sequence[Path], output: Path, batch_size:
         return lambda task, limits: evaluate_bm25_mteb(
             task, output=output, mirrors=mirrors, limits=limits
         )
-    encoder = load_foreign(model, batch_size=batch_size)
+    encoder = load_foreign(model, batch_size=batch_size, mirrors=mirrors)
     return lambda task, limits: evaluate_mteb(
         encoder, task, output=output, mirrors=mirrors, batch_size=batch_size, limits=limits
     )

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from harness.stages.context import StepContext
 from harness.study.benchmarks import Limits
+from harness.study.catalogue import BBC_TASKS
 from harness.study.recipe import PromptConfig
 from harness.study.task_prompts import MTEB
 
@@ -50,10 +51,9 @@ def _evaluate(context: StepContext) -> list[Score]:
     from harness.evaluation.bm25 import evaluate_bm25_mteb
     from harness.evaluation.mteb_runner import evaluate_mteb
 
-    mirrors = (
-        *context.mirrors,
-        *([context.inputs["source"] / "mirror"] if "source" in context.inputs else []),
-    )
+    # A source is no mirror of the hub: a stock task beside its tasks still comes from the hub.
+    own = [context.inputs["source"] / "mirror"] if task in BBC_TASKS else []
+    mirrors = (*context.mirrors, *own)
     limits = Limits.of(config)
     if is_lexical:
         return evaluate_bm25_mteb(task, output=context.output, mirrors=mirrors, limits=limits)
