@@ -6,19 +6,20 @@ and nothing more, so that variants share every step in which they do not differ.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness.identity import file_sha256, tree_sha256
+from harness.identity import file_sha256, fingerprint, tree_sha256
 from harness.identity.canonical import to_plain
 from harness.plan.graph import Member, Plan, PlanRow, Step, make_step, merge_steps
 from harness.study import Recipe, Study
 from harness.study.benchmarks import Limits
 from harness.study.catalogue import task_types
 from harness.study.document import Base, BbcSource, Suite, Wheel
-from harness.study.task_prompts import MTEB, read_prompts
+from harness.study.task_prompts import MTEB, NONE, prompt_files, read_prompts
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
@@ -130,7 +131,8 @@ class _Compiler:
 
     def _scored(self, model: Step, recipe: Recipe, *, seed: int | None) -> Member:
         name = _model_name(self._study.bases[recipe.model.base], recipe)
-        slug = f"{name}-{model.fingerprint[:12]}"
+        # One model under two sets of instructions is two lines, and must have two names.
+        slug = f"{name}{_instructed(recipe)}-{model.fingerprint[:12]}"
         config = {"prompts": _prompts(recipe)}
         return Member(
             slug=slug,
@@ -210,6 +212,15 @@ class _Compiler:
 def _prompts(recipe: Recipe) -> dict[str, Any]:
     """Return the prompts that every text of a variant gets; a task's own are the evaluation's affair."""
     return {name: value for name, value in to_plain(recipe.prompts).items() if name != "tasks"}
+
+
+def _instructed(recipe: Recipe) -> str:
+    tasks = recipe.prompts.tasks
+    if tasks == NONE:
+        return ""
+    if tasks in prompt_files():
+        return f"-{tasks}"
+    return f"-{re.sub('[^a-z0-9]+', '-', Path(tasks).stem.lower())}-{fingerprint(tasks)[:6]}"
 
 
 def stage_field(stage: str) -> str:

@@ -110,3 +110,16 @@ def test_wrong_prompts_are_refused(tmp_path: Path, prompts: str, said: str) -> N
 
 def test_files_are_listed_with_what_needs_none() -> None:
     assert prompt_files() == ["none", "mteb", "e5-v1"]
+
+
+def test_one_model_under_several_instructions_is_several_lines(tmp_path: Path) -> None:
+    factor = "factors:\n  prompts.tasks: [none, e5-v1, mteb, own.yaml, other/own.yaml]\n"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "own.yaml").write_text(OWN)
+    (tmp_path / "own.yaml").write_text(OWN)
+    text = edited("recipe:\n", "recipe:\n  prompts: {format: instruct}\n")
+    text = text[: text.index("factors:")] + factor + text[text.index("suites:") :]
+    plan = compile_plan(load_study(write_study(tmp_path, text)))
+    members = [member for row in plan.rows for member in row.members]
+    assert len({member.slug for member in members}) == 5
+    assert len({member.model for member in members}) == 1
