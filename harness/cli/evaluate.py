@@ -14,13 +14,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import JsonOption, print_json
-from harness.errors import HarnessError, did_you_mean
-from harness.study.catalogue import task_types
+from harness.cli.options import JsonOption, MirrorOption, print_json
+from harness.errors import HarnessError
+from harness.study.benchmarks import Limits, Selection, select_tasks
 
 if TYPE_CHECKING:
     from harness.evaluation.scores import Score
 
+_TasksOption = Annotated[
+    str, typer.Option("--tasks", metavar="A,B", help="mteb's task names; with --benchmark, of it.")
+]
+_BenchmarkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--benchmark",
+        metavar="NAME",
+        help="A benchmark of mteb, or ablation-15, smoke, nano, lite or full.",
+    ),
+]
+_TypesOption = Annotated[
+    str, typer.Option("--task-types", metavar="A,B", help="Keep tasks of these types.")
+]
+_LanguagesOption = Annotated[
+    str, typer.Option("--languages", metavar="A,B", help="Keep subsets in these, as eng or eng-Latn.")
+]
+_ExcludeOption = Annotated[str, typer.Option("--exclude", metavar="A,B", help="Leave these tasks out.")]
 _UNFINISHED = {"failed", "missing"}
 
 
@@ -31,17 +49,13 @@ def command(
             metavar="MODEL", help="A SentenceTransformer folder, a name on the hub, or bm25."
         ),
     ],
-    tasks: Annotated[str, typer.Option("--tasks", metavar="A,B", help="mteb's task names.")],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for result files and scores.")],
-    mirror: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--mirror",
-            metavar="DIR",
-            envvar="HARNESS_MIRROR",
-            help="Read datasets from DIR/<org>/<name> and never from the network. May be repeated.",
-        ),
-    ] = None,
+    tasks: _TasksOption = "",
+    benchmark: _BenchmarkOption = None,
+    task_types: _TypesOption = "",
+    languages: _LanguagesOption = "",
+    exclude: _ExcludeOption = "",
+    mirror: MirrorOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts a batch.")] = 32,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads to use.")] = None,
     json: JsonOption = False,
@@ -50,9 +64,10 @@ def command(
 
     DIR gets `scores.jsonl` and mteb's own result files. Exit code 1: a task or a subset has no score.
 
-    Example: `harness evaluate ./my-model --tasks STSBenchmark,SciFact --mirror ./mirror --to out`
+    Examples: `harness evaluate ./my-model --tasks STSBenchmark,SciFact --mirror ./mirror --to out`,
+    `harness evaluate bm25 --benchmark "MTEB(eng, v2)" --task-types Retrieval --to out`
     """
-    names = _task_names(tasks)
+    chosen = _chosen(benchmark, tasks, task_types, languages, exclude)
     # Read when the numeric libraries load: threads that spin while they wait slow everything down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if threads is not None:
@@ -63,7 +78,7 @@ def command(
 
         scores = evaluate_model(
             model,
-            names,
+            chosen,
             mirrors=mirror or [],
             output=to,
             batch_size=batch_size,
@@ -82,18 +97,27 @@ def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def _task_names(text: str) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not names:
-        raise HarnessError("--tasks names no task", cure="for example --tasks STSBenchmark,SciFact")
-    known = task_types()
-    for name in names:
-        if name not in known:
-            raise HarnessError(
-                f"unknown task {name!r}.{did_you_mean(name, known)}",
-                cure="a task is named as in mteb, such as SciFact or STSBenchmark",
-            )
-    return names
+def _chosen(
+    benchmark: str | None, tasks: str, task_types: str, languages: str, exclude: str
+) -> dict[str, Limits]:
+    if benchmark is None and not _words(tasks):
+        raise HarnessError(
+            "neither --benchmark nor --tasks names a task",
+            cure="for example --tasks STSBenchmark,SciFact, or --benchmark 'MTEB(eng, v2)'",
+        )
+    return select_tasks(
+        Selection(
+            benchmark=benchmark,
+            tasks=_words(tasks),
+            task_types=_words(task_types),
+            languages=_words(languages),
+            exclude=_words(exclude),
+        )
+    )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 @contextlib.contextmanager

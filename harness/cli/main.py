@@ -16,10 +16,12 @@ from rich.markup import escape
 from harness import __version__
 from harness.cli import (
     compare,
+    data,
     doctor,
     evaluate,
     import_,
     plan,
+    prefetch,
     publish,
     report,
     run,
@@ -67,10 +69,12 @@ for _name, _module in (
     ("publish", publish),
     ("verify", verify),
     ("evaluate", evaluate),
+    ("prefetch", prefetch),
     ("doctor", doctor),
     ("schema", schema),
 ):
     app.command(_name)(_module.command)
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

@@ -19,6 +19,15 @@ HomeOption = Annotated[
     Path | None,
     typer.Option("--home", envvar="HARNESS_HOME", help="The store's folder. Default: .harness"),
 ]
+MirrorOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--mirror",
+        metavar="DIR",
+        envvar="HARNESS_MIRROR",
+        help="Read datasets and models from DIR/<org>/<name>, never from the network. May be repeated.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 

@@ -10,7 +10,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.cli.options import HomeOption, JsonOption, ProfileOption, StudyArgument, print_json
+from harness.cli.mirroring import check_plan, chosen_mirrors
+from harness.cli.options import (
+    HomeOption,
+    JsonOption,
+    MirrorOption,
+    ProfileOption,
+    StudyArgument,
+    print_json,
+)
 from harness.execution.states import PlannedStep, plan_states
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
@@ -23,17 +31,19 @@ def command(
     study: StudyArgument,
     profile: ProfileOption = None,
     home: HomeOption = None,
+    mirror: MirrorOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show the steps of a study with their state (run, reuse, wait) and the reason.
 
-    Nothing is run and nothing is written.
+    Nothing is run and nothing is written. With a mirror, whatever it lacks is told here.
 
     Example: `harness plan quickstart`
     """
     loaded = load_study(find_study(study), profile=profile)
     plan = compile_plan(loaded)
     states = plan_states(plan, ArtifactStore(home or default_home()))
+    check_plan(study, states, chosen_mirrors(mirror, loaded), profile=profile)
     counts = Counter[str](planned.state for planned in states)
     if json:
         print_json(_as_json(plan, states, counts))

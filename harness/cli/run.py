@@ -9,11 +9,20 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.options import HomeOption, JsonOption, ProfileOption, StudyArgument, print_json
+from harness.cli.mirroring import check_plan, chosen_mirrors
+from harness.cli.options import (
+    HomeOption,
+    JsonOption,
+    MirrorOption,
+    ProfileOption,
+    StudyArgument,
+    print_json,
+)
 from harness.cli.progress import RunDisplay
 from harness.execution.backends import Backend, InProcessBackend
 from harness.execution.collect import collect, collect_per_query, write_study
 from harness.execution.runner import RunSummary, run_plan
+from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
 from harness.study import Study, find_study, load_study
@@ -36,13 +45,7 @@ def command(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processor cores for a local Ray. Default: all.")
     ] = None,
-    mirror: Annotated[
-        list[Path] | None,
-        typer.Option(
-            envvar="HARNESS_MIRROR",
-            help="Folder that stands in for the hub (repeatable); the network is then not used.",
-        ),
-    ] = None,
+    mirror: MirrorOption = None,
     reports: Annotated[
         Path, typer.Option(help="Folder under which the study's page is written.")
     ] = Path("reports"),
@@ -57,13 +60,15 @@ def command(
     loaded = load_study(find_study(study), profile=profile)
     plan = compile_plan(loaded)
     store = ArtifactStore(home or default_home())
+    mirrors = chosen_mirrors(mirror, loaded)
+    check_plan(study, plan_states(plan, store), mirrors, profile=profile)
     try:
         with RunDisplay(len(plan.steps), home=str(store.home)) as display:
             summary = run_plan(
                 plan,
                 store,
                 _opener(backend, address, workers),
-                mirrors=tuple(mirror or ()),
+                mirrors=mirrors,
                 progress=display,
             )
     except KeyboardInterrupt:

@@ -80,6 +80,7 @@ def evaluate_beir(
         usage = encoder.usage()
         circumstances = Circumstances(
             prompt_hash=usage.prompt_hash,
+            prompts=usage.prompts,
             dataset_revision=dataset_revision(data, split),
             evaluator=EVALUATOR,
             versions=package_versions(),

@@ -33,11 +33,13 @@ from harness.evaluation.mteb_runner import evaluate_mteb
 from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import Circumstances, scores_without_value
 from harness.identity.provenance import package_versions
+from harness.study.benchmarks import Limits
 
 BM25 = "bm25"
 """Name under which users ask for this line."""
 
 _MTEB_NAME = "mteb/baseline-bm25s"
+_WHOLE = Limits()
 
 # It reports every step and every query without a known word.
 logging.getLogger(bm25s.__name__).setLevel(logging.WARNING)
@@ -68,13 +70,16 @@ class Bm25Searcher:
         return self._search.search(queries, **settings)
 
 
-def evaluate_bm25_mteb(task: str, *, output: Path, mirrors: Sequence[Path] = ()) -> list[Score]:
+def evaluate_bm25_mteb(
+    task: str, *, output: Path, mirrors: Sequence[Path] = (), limits: Limits = _WHOLE
+) -> list[Score]:
     """Evaluate BM25 on one mteb task.
 
     Args:
         task: mteb's name of the task.
         output: Where mteb's result files go.
         mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
+        limits: The splits and subsets that count.
 
     Returns:
         Scores as `evaluate_mteb` gives them; for a task that is no search, one score in state
@@ -85,9 +90,9 @@ def evaluate_bm25_mteb(task: str, *, output: Path, mirrors: Sequence[Path] = ())
         HarnessError: If the stemmer's package is not installed.
     """
     with preserved_random_state():
-        job = new_task(task)
+        job = new_task(task, limits)
     if isinstance(job, AbsTaskRetrieval):
-        return evaluate_mteb(Bm25Searcher(), task, output=output, mirrors=mirrors)
+        return evaluate_mteb(Bm25Searcher(), task, output=output, mirrors=mirrors, limits=limits)
     circumstances = Circumstances(
         dataset_revision=str(job.metadata.revision),
         evaluator=MTEB_EVALUATOR,

@@ -14,23 +14,33 @@ import mteb
 
 from harness.errors import DataError, did_you_mean
 from harness.evaluation.tasks import register_tasks
+from harness.study.benchmarks import Limits
 from harness.study.catalogue import OWN_TASKS, task_types
 
+_WHOLE = Limits()
 
-def new_task(name: str) -> Any:
+
+def new_task(name: str, limits: Limits = _WHOLE) -> Any:
     """Return a fresh mteb task object.
 
+    Args:
+        name: mteb's name of the task, or one of this project's.
+        limits: The splits and subsets that count.
+
     Raises:
-        DataError: If neither mteb nor this project has a text task of that name.
+        DataError: If neither mteb nor this project has a text task of that name, or the task has not the
+            splits or subsets.
     """
     register_tasks()
     try:
-        task = mteb.get_task(name)
+        task = mteb.get_task(name, eval_splits=limits.splits, hf_subsets=limits.subsets)
     except KeyError as error:
         raise DataError(
             f"unknown task {name!r}.{did_you_mean(name, task_types())}",
             cure="a task is named as in mteb, such as SciFact or STSBenchmark",
         ) from error
+    except ValueError as error:
+        raise DataError(f"{name}: {error}", cure="leave out the split or the subset") from error
     modalities = set(task.metadata.modalities)
     if modalities != {"text"}:
         raise DataError(
@@ -38,6 +48,26 @@ def new_task(name: str) -> Any:
             cure="choose a text task",
         )
     return task
+
+
+def mteb_instructions(name: str) -> dict[str, str]:
+    """Return side -> the instruction that mteb's metadata gives a task, its type's where it gives none.
+
+    As E5-mistral is evaluated by mteb, documents get one only where the metadata says so.
+    """
+    task = new_task(name)
+    # An aggregate has the instruction of its parts.
+    parts = list(getattr(task.metadata, "tasks", None) or [task])
+    found = [part.metadata.prompt or part.abstask_prompt for part in parts]
+    if any(one != found[0] for one in found):
+        raise DataError(
+            f"{name}: its parts have different instructions in mteb's metadata",
+            cure="evaluate the parts as tasks of their own",
+        )
+    own = found[0]
+    if isinstance(own, dict):
+        return {side: text for side, text in own.items() if text}
+    return {"query": own, "text": own}
 
 
 def mteb_task_table() -> str:

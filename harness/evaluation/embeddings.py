@@ -105,11 +105,16 @@ class EmbeddingCache:
         path = self.folder / group / f"{hashlib.sha256(content).hexdigest()[:32]}{_SUFFIX}"
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            # Half a file would take the room that a full disk lacks.
+            temporary.unlink(missing_ok=True)
+            raise
         # A damaged file of the same name may have been seen before; now it is whole.
         self._seen.discard(path)
         self._refresh(group)

@@ -8,7 +8,7 @@ vectors is left to the embedder, foreign models to `models`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -30,8 +30,8 @@ Side = Literal["query", "document", "text"]
 class TextEmbedder(Protocol):
     """What turns texts into vectors: the trained model, without any knowledge of tasks."""
 
-    def encode(self, texts: Sequence[str], *, prompt: str = "") -> Vectors:
-        """Return L2-normalised float32 [n, d] in the order of `texts`."""
+    def encode(self, texts: Sequence[str], *, prompt: str = "", normalize: bool = True) -> Vectors:
+        """Return float32 [n, d] in the order of `texts`, of length one where `normalize` asks for it."""
         ...
 
     @property
@@ -111,6 +111,27 @@ def check_finite(vectors: Any, *, model: str, task: str) -> None:
         )
 
 
+def check_shape(vectors: Any, *, num: int, dimension: int, model: str, task: str) -> None:
+    """Refuse embeddings that are not one vector a text, all of one size.
+
+    Args:
+        vectors: Array or tensor [n, d].
+        num: Texts that were given.
+        dimension: Size d of the vectors that the model gave before, or says it has.
+        model: Name of the model, for the message.
+        task: Name of the task, for the message.
+
+    Raises:
+        ProbeError: If n or d is another.
+    """
+    shape = tuple(vectors.shape)
+    if shape != (num, dimension):
+        raise ProbeError(
+            f"{task}: {model} gave vectors of shape {shape} for {num} texts of {dimension} dimensions",
+            cure="the dimension must stay the same: no score is taken from vectors that do not compare",
+        )
+
+
 class StudyEncoder:
     """A variant as mteb sees it: its embedder, its prompts and its identity.
 
@@ -121,6 +142,8 @@ class StudyEncoder:
             without a slash is put under `harness/`.
         revision: Fingerprint of the step that made the model.
         cache: Where embeddings are kept between tasks; None to keep none.
+        instructions: Side -> instruction of the task, in place of the prompts where there is one.
+        normalize: Whether vectors get length one.
     """
 
     def __init__(
@@ -131,8 +154,12 @@ class StudyEncoder:
         name: str,
         revision: str,
         cache: EmbeddingCache | None = None,
+        instructions: Mapping[str, str] | None = None,
+        normalize: bool = True,
     ) -> None:
         self.embedder = embedder
+        self.instructions = dict(instructions or {})
+        self.normalize = normalize
         self.prompts = prompts
         self.cache = cache
         self.mteb_model_meta = ModelMeta.create_empty(
@@ -168,14 +195,17 @@ class StudyEncoder:
         """Return float32 [n, d] in the order of `texts`, prompts put in front.
 
         Raises:
-            ProbeError: If an embedding holds NaN or infinity.
+            ProbeError: If an embedding holds NaN or infinity, or has another dimension than the model.
         """
-        prompt = self.prompts.document if side == "document" else self.prompts.query_prefix()
+        prompt = self.prompt(side)
         self._used[side] = prompt
         if self.cache is None:
             return self._checked(texts, prompt=prompt, task=task)
         embedder = self.embedder
-        identity = (embedder.weights_id, embedder.max_length, self.mteb_model_meta.revision)
+        identity = (
+            *(embedder.weights_id, embedder.max_length, self.mteb_model_meta.revision),
+            *(() if self.normalize else ("not normalised",)),
+        )
         vectors, num_found = self.cache.get_or_encode(
             [prompt + text for text in texts],
             model=identity,
@@ -183,6 +213,13 @@ class StudyEncoder:
         )
         self._is_complete = self._is_complete and num_found == 0
         return vectors
+
+    def prompt(self, side: Side) -> str:
+        """Return what stands literally before the texts of a side."""
+        instruction = self.instructions.get(side)
+        if instruction is None and side == "document":
+            return self.prompts.document
+        return self.prompts.query_prefix(instruction)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Return cosine similarities [n, m] of vectors [n, d] and [m, d]."""
@@ -193,6 +230,8 @@ class StudyEncoder:
         return pairwise_cos_sim(embeddings1, embeddings2)
 
     def _checked(self, texts: Sequence[str], *, prompt: str, task: str) -> Vectors:
-        vectors = self.embedder.encode(texts, prompt=prompt)
-        check_finite(vectors, model=str(self.mteb_model_meta.name), task=task)
+        vectors = self.embedder.encode(texts, prompt=prompt, normalize=self.normalize)
+        name, dimension = str(self.mteb_model_meta.name), self.mteb_model_meta.embed_dim
+        check_shape(vectors, num=len(texts), dimension=dimension, model=name, task=task)
+        check_finite(vectors, model=name, task=task)
         return vectors

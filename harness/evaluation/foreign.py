@@ -7,7 +7,7 @@ it; it becomes a score without a value that says why, and all the others are kep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -20,13 +20,16 @@ from harness.evaluation.mteb_runner import EVALUATOR, evaluate_mteb
 from harness.evaluation.scores import Score, write_scores
 from harness.evaluation.task_scores import Circumstances, scores_without_value
 from harness.identity.provenance import package_versions
+from harness.study.benchmarks import Limits
+
+_Evaluate = Callable[[str, Limits], list[Score]]
 
 _log = logging.getLogger(__name__)
 
 
 def evaluate_model(
     model: str,
-    tasks: Sequence[str],
+    tasks: Mapping[str, Limits] | Sequence[str],
     *,
     mirrors: Sequence[Path] = (),
     output: Path,
@@ -38,7 +41,7 @@ def evaluate_model(
 
     Args:
         model: A SentenceTransformer folder, a name on the Hugging Face hub, or `bm25`.
-        tasks: mteb's names of the tasks.
+        tasks: mteb's names of the tasks; a mapping also says which splits and subsets count.
         mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
         output: Where mteb's result files and `scores.jsonl` go; the latter is written after each task.
         batch_size: Texts a batch, as in `mteb.evaluate`.
@@ -52,42 +55,43 @@ def evaluate_model(
     Raises:
         HarnessError: If the model or a task is unknown, or a mirror is not there: nothing has run then.
     """
+    limits = dict(tasks) if isinstance(tasks, Mapping) else dict.fromkeys(tasks, Limits())
     with preserved_random_state(), without_bars(), limited_threads(threads):
         # What is wrong for all tasks is said before any has run.
         with use_mirrors(mirrors):
             for task in tasks:
-                new_task(task)
+                new_task(task, limits[task])
         evaluate = _evaluator(model, mirrors=mirrors, output=output, batch_size=batch_size)
         scores: list[Score] = []
         for task in tasks:
             report(f"{task} ...")
-            found = _attempt(task, evaluate)
+            found = _attempt(task, limits[task], evaluate)
             scores += found
             write_scores(output / "scores.jsonl", scores)
             report(f"{task}: {_summary(found)}")
     return scores
 
 
-def _evaluator(
-    model: str, *, mirrors: Sequence[Path], output: Path, batch_size: int
-) -> Callable[[str], list[Score]]:
+def _evaluator(model: str, *, mirrors: Sequence[Path], output: Path, batch_size: int) -> _Evaluate:
     if model == BM25:
-        return lambda task: evaluate_bm25_mteb(task, output=output, mirrors=mirrors)
-    encoder = load_foreign(model, batch_size=batch_size)
-    return lambda task: evaluate_mteb(
-        encoder, task, output=output, mirrors=mirrors, batch_size=batch_size
+        return lambda task, limits: evaluate_bm25_mteb(
+            task, output=output, mirrors=mirrors, limits=limits
+        )
+    encoder = load_foreign(model, batch_size=batch_size, mirrors=mirrors)
+    return lambda task, limits: evaluate_mteb(
+        encoder, task, output=output, mirrors=mirrors, batch_size=batch_size, limits=limits
     )
 
 
-def _attempt(task: str, evaluate: Callable[[str], list[Score]]) -> list[Score]:
+def _attempt(task: str, limits: Limits, evaluate: _Evaluate) -> list[Score]:
     try:
-        return evaluate(task)
+        return evaluate(task, limits)
     except HarnessError as error:
         reason = f"{error.message}; {error.cure}" if error.cure else error.message
     except Exception as error:  # a fault inside mteb or the model must not lose the other tasks
         _log.exception("%s failed", task)
         reason = f"{type(error).__name__}: {error}"
-    job = new_task(task)
+    job = new_task(task, limits)
     circumstances = Circumstances(
         dataset_revision=str(job.metadata.revision), evaluator=EVALUATOR, versions=package_versions()
     )

@@ -2,7 +2,8 @@
 
 Owns `use_mirrors`, under which every dataset that mteb asks for by its hub name `<org>/<name>` is read
 from `<root>/<org>/<name>`. The rule: with a mirror given, nothing is fetched over the network, and a
-dataset that no mirror has is an error that names it, never another dataset or a stale copy. All tasks
+dataset that no mirror has is an error that names it, never another dataset or a stale copy; nor is a
+file read whose hash is not the one in the mirror's manifest. All tasks
 load their data through one function of `datasets`, which is where the name is looked up, so tasks with
 loaders of their own are covered too. Filling a mirror is left to others.
 """
@@ -24,8 +25,9 @@ import datasets.load
 import huggingface_hub.constants
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
+from harness.data.mirrors import check_repository, digest_of, find_repository
 from harness.errors import DataError
-from harness.identity import tree_sha256
+from harness.identity import fingerprint
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
@@ -58,9 +60,8 @@ def use_mirrors(roots: Sequence[Path]) -> Iterator[None]:
 
 def find_dataset(name: str, roots: Sequence[Path]) -> Path | None:
     """Return the folder of the dataset `<org>/<name>` in the first root that has it, or None."""
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
-        return None
-    return next((root / name for root in roots if (root / name).is_dir()), None)
+    found = find_repository(name, roots)
+    return found[1] if found else None
 
 
 def _checked(root: Path) -> Path:
@@ -85,14 +86,16 @@ def _load_module(
     """Stand in for `datasets.load.dataset_module_factory(path, ...)`."""
     if path in _PACKAGED_DATASETS_MODULES or Path(path).is_absolute():
         return original(path, *args, **kwargs)
-    folder = find_dataset(path, roots)
-    if folder is None:
+    found = find_repository(path, roots)
+    if found is None:
         places = ", ".join(str(root) for root in roots)
         raise DataError(
             f"dataset {path} is not in the mirror ({places})",
             cure=f"put the files of the Hugging Face dataset {path} into <mirror>/{path}/,"
             " or leave --mirror out to fetch it",
         )
+    root, folder = found
+    check_repository(root, path)
     module = original(str(folder), *args, **kwargs)
     # `datasets` keeps prepared copies under the folder's name and settings alone: another folder of the
     # same name, or an edited file, would silently be read from the copy of the first.
@@ -102,13 +105,7 @@ def _load_module(
 def _content_hash(folder: Path) -> str:
     """Return a hash of the folder's files, computed again only when one of them was touched."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    stats = ((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
-    return _hash_once(folder, tuple(stats))
-
-
-@functools.cache
-def _hash_once(folder: Path, stats: tuple[tuple[str, int, int], ...]) -> str:  # noqa: ARG001 - the cache's key
-    return tree_sha256(folder)[:32]
+    return fingerprint({path.relative_to(folder).as_posix(): digest_of(path) for path in files})[:32]
 
 
 def _set_attribute(stack: ExitStack, holder: Any, name: str, *, value: Any) -> None:

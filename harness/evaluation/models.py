@@ -19,9 +19,10 @@ from mteb.models.abs_encoder import get_prompt
 from mteb.types import PromptType
 from sentence_transformers import SentenceTransformer
 
+from harness.data.mirrors import check_repository, find_repository
 from harness.errors import DataError, HarnessError, did_you_mean
 from harness.evaluation.embeddings import Vectors
-from harness.evaluation.encoder import Side, Usage, check_finite
+from harness.evaluation.encoder import Side, Usage, check_finite, check_shape
 from harness.identity.canonical import file_sha256, fingerprint
 
 _MODEL_FILES = ("modules.json", "config.json")
@@ -51,6 +52,7 @@ class ForeignEncoder(SentenceTransformerEncoderWrapper):
     def begin(self) -> None:
         """Start counting what a task uses."""
         self._used: dict[str, str] = {}
+        self._dimension: int | None = None
 
     def usage(self) -> Usage:
         """Return the prompts used since `begin`; tokens are not known."""
@@ -62,7 +64,7 @@ class ForeignEncoder(SentenceTransformerEncoderWrapper):
         """Encode a data loader of mteb, as mteb's wrapper does it.
 
         Raises:
-            ProbeError: If an embedding holds NaN or infinity.
+            ProbeError: If an embedding holds NaN or infinity, or another dimension than those before.
         """
         side: Side = "text" if prompt_type is None else PromptType(prompt_type).value
         named = get_prompt(self.model_prompts, task_metadata, prompt_type)
@@ -70,22 +72,29 @@ class ForeignEncoder(SentenceTransformerEncoderWrapper):
         vectors = super().encode(
             inputs, task_metadata=task_metadata, prompt_type=prompt_type, **settings
         )
-        check_finite(vectors, model=str(self.mteb_model_meta.name), task=task_metadata.name)
+        self._check(vectors, task=task_metadata.name)
         return vectors
 
     def encode_texts(self, texts: Sequence[str], *, side: Side, task: str) -> Vectors:
         """Return float32 [n, d] in the order of `texts`, with the model's own prompts.
 
         Raises:
-            ProbeError: If an embedding holds NaN or infinity.
+            ProbeError: If an embedding holds NaN or infinity, or another dimension than those before.
         """
         self._used[side] = self._own_prompt(side)
         encode = {"query": self.model.encode_query, "document": self.model.encode_document}
         vectors = encode.get(side, self.model.encode)(
             list(texts), batch_size=self.batch_size, show_progress_bar=False
         )
-        check_finite(vectors, model=str(self.mteb_model_meta.name), task=task)
+        self._check(vectors, task=task)
         return np.asarray(vectors, dtype=np.float32)
+
+    def _check(self, vectors: Any, *, task: str) -> None:
+        name = str(self.mteb_model_meta.name)
+        dimension = vectors.shape[-1] if self._dimension is None else self._dimension
+        check_shape(vectors, num=len(vectors), dimension=dimension, model=name, task=task)
+        self._dimension = dimension
+        check_finite(vectors, model=name, task=task)
 
     def _own_prompt(self, side: Side) -> str:
         """Return what the model puts before a text when it is not told."""
@@ -97,15 +106,16 @@ class ForeignEncoder(SentenceTransformerEncoderWrapper):
         return (prompts.get(chosen) or "") if chosen else ""
 
 
-def load_foreign(model: str, *, batch_size: int = 32) -> ForeignEncoder:
+def load_foreign(model: str, *, batch_size: int = 32, mirrors: Sequence[Path] = ()) -> ForeignEncoder:
     """Load any SentenceTransformer, a variant's own folder among them.
 
     Args:
         model: A folder, or a name on the Hugging Face hub.
         batch_size: Texts a batch where mteb does not say.
+        mirrors: Folders that stand in for the hub; with any given, the network is not used.
 
     Raises:
-        DataError: If the folder is missing or holds no model.
+        DataError: If the folder is missing or holds no model, or no mirror has the model whole.
         HarnessError: If the hub has no such model or cannot be reached.
     """
     folder = Path(model).expanduser()
@@ -117,10 +127,26 @@ def load_foreign(model: str, *, batch_size: int = 32) -> ForeignEncoder:
             f"model {model}: no such folder.{did_you_mean(folder.name, siblings)}",
             cure="a model is a SentenceTransformer folder, a name on the Hugging Face hub, or bm25",
         )
+    if mirrors:
+        return _load_mirrored(model, mirrors, batch_size=batch_size)
     return _load_hub(model, batch_size=batch_size)
 
 
-def _load_folder(folder: Path, *, batch_size: int) -> ForeignEncoder:
+def _load_mirrored(model: str, mirrors: Sequence[Path], *, batch_size: int) -> ForeignEncoder:
+    full = model if "/" in model else f"sentence-transformers/{model}"
+    found = find_repository(full, mirrors)
+    if found is None:
+        places = ", ".join(str(root) for root in mirrors)
+        raise DataError(
+            f"model {full} is not in the mirror ({places})",
+            cure=f"put the model's files into <mirror>/{full}/, or leave --mirror out to fetch it",
+        )
+    root, folder = found
+    check_repository(root, full)
+    return _load_folder(folder, batch_size=batch_size, name=full)
+
+
+def _load_folder(folder: Path, *, batch_size: int, name: str = "") -> ForeignEncoder:
     if not any((folder / name).is_file() for name in _MODEL_FILES):
         raise DataError(
             f"{folder}: no model there (neither {' nor '.join(_MODEL_FILES)})",
@@ -130,7 +156,7 @@ def _load_folder(folder: Path, *, batch_size: int) -> ForeignEncoder:
         loaded = SentenceTransformer(str(folder), local_files_only=True)
     except Exception as error:
         raise DataError(f"{folder}: the model does not load: {type(error).__name__}: {error}") from error
-    name = f"local/{folder.resolve().name}"
+    name = name or f"local/{folder.resolve().name}"
     return ForeignEncoder(loaded, name=name, revision=_folder_revision(folder), batch_size=batch_size)
 
 

@@ -33,13 +33,21 @@ from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import Circumstances, scores_of, scores_without_value
 from harness.identity.canonical import tree_sha256
 from harness.identity.provenance import package_versions
+from harness.study.benchmarks import Limits
 from harness.study.catalogue import OWN_TASKS
 
 EVALUATOR = f"mteb {metadata.version('mteb')}"
+_WHOLE = Limits()
 
 
 def evaluate_mteb(
-    encoder: Competitor, task: str, *, output: Path, mirrors: Sequence[Path] = (), batch_size: int = 32
+    encoder: Competitor,
+    task: str,
+    *,
+    output: Path,
+    mirrors: Sequence[Path] = (),
+    batch_size: int = 32,
+    limits: Limits = _WHOLE,
 ) -> list[Score]:
     """Evaluate one model on one mteb task.
 
@@ -50,6 +58,7 @@ def evaluate_mteb(
             `per_query.parquet` and `top.parquet`.
         mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
         batch_size: Texts a batch that mteb offers the encoder.
+        limits: The splits and subsets that count.
 
     Returns:
         One main score per split and subset; for retrieval also nDCG, MAP, MRR and recall at 10 and
@@ -61,7 +70,7 @@ def evaluate_mteb(
     """
     with preserved_random_state(), without_bars(), use_mirrors(mirrors):
         began = time.monotonic()
-        job = new_task(task)
+        job = new_task(task, limits)
         absent = _leave_out_absent_subsets(job, mirrors)
         _load(job)
         read_labels_as_list(job)
@@ -69,19 +78,11 @@ def evaluate_mteb(
         watch(job, details)
         encoder.begin()
         cache = mteb.ResultCache(output)
-        results = mteb.evaluate(
-            encoder,
-            job,
-            cache=cache,
-            # Results are reused by the step they belong to, never by the names in a folder.
-            overwrite_strategy="always",
-            encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
-            co2_tracker=False,
-            show_progress_bar=False,
-        )
+        result = _run(encoder, job, cache, batch_size=batch_size)
         usage = encoder.usage()
         circumstances = Circumstances(
             prompt_hash=usage.prompt_hash,
+            prompts=usage.prompts,
             dataset_revision=_dataset_revision(job, mirrors),
             evaluator=EVALUATOR,
             versions=package_versions(),
@@ -90,10 +91,24 @@ def evaluate_mteb(
             source=_result_file(cache, job, encoder, output),
         )
         reason = f"the mirror has no subset {{subset}} of {job.metadata.dataset['path']}"
-        scores = scores_of(job, results.task_results[0], circumstances)
-        _keep_details(job, results.task_results[0], details, scores)
+        scores = scores_of(job, result, circumstances)
+        _keep_details(job, result, details, scores)
         details.write(output)
         return scores + scores_without_value(job, absent, circumstances, state="missing", reason=reason)
+
+
+def _run(encoder: Competitor, task: Any, cache: Any, *, batch_size: int) -> Any:
+    results = mteb.evaluate(
+        encoder,
+        task,
+        cache=cache,
+        # Results are reused by the step they belong to, never by the names in a folder.
+        overwrite_strategy="always",
+        encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
+        co2_tracker=False,
+        show_progress_bar=False,
+    )
+    return results.task_results[0]
 
 
 def _keep_details(task: Any, result: Any, details: Details, scores: Sequence[Score]) -> None:

@@ -42,6 +42,8 @@ class Score:
     state: State = "ok"
     reason: str = ""
     prompt_hash: str = ""
+    prompts: dict[str, str] = field(default_factory=dict)
+    """Side -> the exact text that stood before the task's texts; a record keeps its hash."""
     dataset_revision: str = ""
     evaluator: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -56,7 +58,8 @@ class Score:
 
     def to_record(self, *, variant: str, revision: str, seed: int | None, suite: str) -> Record:
         """Return the record of this score for one variant, seed and suite."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        names = (f.name for f in dataclasses.fields(self) if f.name != "prompts")
+        fields = {name: getattr(self, name) for name in names}
         return Record(variant=variant, revision=revision, seed=seed, suite=suite, **fields)
 
 

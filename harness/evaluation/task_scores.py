@@ -27,6 +27,7 @@ class Circumstances:
     """What all scores of one run of one task have in common."""
 
     prompt_hash: str = ""
+    prompts: dict[str, str] = field(default_factory=dict)
     dataset_revision: str = ""
     evaluator: str
     versions: dict[str, str] = field(default_factory=dict)

@@ -1,8 +1,9 @@
-"""The project's own mteb tasks, on data that a `bbc` source makes.
+"""The project's own mteb tasks, and their registration with mteb.
 
-Owns three small English tasks over BBC news articles and their registration with mteb. The rule: they
+Owns three small English tasks over BBC news articles, on data that a `bbc` source makes. The rule: they
 are ordinary mteb tasks, found by `mteb.get_task` and scored by mteb's code; only their datasets are
-ours, read from a mirror as `harness/<dataset>`. Making the data is left to `harness.data`.
+ours, read from a mirror as `harness/<dataset>`. Making the data is left to `harness.data`, and
+passkeys to `passkey`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 from mteb.abstasks import AbsTaskClassification, AbsTaskClustering, AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
 
-from harness.study.catalogue import OWN_TASKS
+from harness.evaluation.passkey import PasskeyRetrieval
+from harness.study.catalogue import BBC_TASKS
 
 _SETTING: dict[str, Any] = {
     "category": "t2t",
@@ -28,7 +30,7 @@ _SETTING: dict[str, Any] = {
 def _metadata(name: str, *, dataset: str, main_score: str, description: str) -> TaskMetadata:
     return TaskMetadata(
         name=name,
-        type=OWN_TASKS[name],
+        type=BBC_TASKS[name],
         main_score=main_score,
         description=description,
         dataset={"path": f"harness/{dataset}", "revision": "1"},
@@ -78,5 +80,10 @@ def register_tasks() -> None:
     """Let `mteb.get_task` find the project's own tasks; any number of calls is one."""
     # The attribute mteb.get_tasks is the function of that name, hence the way over sys.modules.
     registry = sys.modules["mteb.get_tasks"]._TASKS_REGISTRY
-    for task in (BBCHeadlineRetrieval, BBCTopicClassification, BBCTopicClustering):
+    for task in (
+        BBCHeadlineRetrieval,
+        BBCTopicClassification,
+        BBCTopicClustering,
+        PasskeyRetrieval,
+    ):
         registry[task.metadata.name] = task

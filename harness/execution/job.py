@@ -51,9 +51,22 @@ class Outcome:
 
 def run_job(job: Job) -> Outcome:
     """Run a job to its artifact. Every failure is an outcome; nothing is raised but interrupts."""
+    started = time.monotonic()
+    try:
+        return _attempt(job, started)
+    except OSError as error:
+        # A full disk also refuses the log and the journal: the run goes on all the same.
+        return Outcome(
+            step=job.step.fingerprint,
+            state="failed",
+            seconds=time.monotonic() - started,
+            message=_describe(error),
+        )
+
+
+def _attempt(job: Job, started: float) -> Outcome:
     store = ArtifactStore(Path(job.home))
     step = job.step
-    started = time.monotonic()
     journal = Journal(store.home / "journal.jsonl")
     with store.lock(step.fingerprint):
         # Another driver may have finished it while this one waited for the lock.
@@ -67,9 +80,11 @@ def run_job(job: Job) -> Outcome:
             try:
                 _run(job, store, log, started)
             except Exception as error:
-                log.write(traceback.format_exc())
                 message = _describe(error)
-                journal.append("failed", step=step.fingerprint, study=job.study, message=message)
+                # What went wrong is known; that a full disk takes no note of it must not hide it.
+                with contextlib.suppress(OSError):
+                    log.write(traceback.format_exc())
+                    journal.append("failed", step=step.fingerprint, study=job.study, message=message)
                 seconds = time.monotonic() - started
                 return Outcome(step=step.fingerprint, state="failed", seconds=seconds, message=message)
         journal.append("finished", step=step.fingerprint, study=job.study)

@@ -1,8 +1,8 @@
 """The Embedder: a trained model as a function from texts to unit vectors.
 
-Owns encoding. The rule: rows come back in the order of the input, in float32, normalised, and a text
-gets the same vector whatever it was batched with. Prompts are given in full by the caller; what is
-done with the vectors is `harness.evaluation`'s affair.
+Owns encoding. The rule: rows come back in the order of the input, in float32, normalised unless asked
+otherwise, and a text gets the same vector whatever it was batched with. Prompts are given in full by the
+caller; what is done with the vectors is `harness.evaluation`'s affair.
 """
 
 from __future__ import annotations
@@ -81,16 +81,24 @@ class Embedder:
         return weights_id(self._folder)
 
     @torch.inference_mode()
-    def encode(self, texts: Sequence[str], *, prompt: str = "", batch_tokens: int = 2048) -> np.ndarray:
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str = "",
+        batch_tokens: int = 2048,
+        normalize: bool = True,
+    ) -> np.ndarray:
         """Encode texts.
 
         Args:
             texts: Any texts; a repeated one is encoded once.
             prompt: Put before every text as it is.
             batch_tokens: Tokens a forward pass.
+            normalize: Whether the vectors get length one.
 
         Returns:
-            Vectors of length one [texts, dimension], float32, in the order of `texts`.
+            Vectors [texts, dimension], float32, in the order of `texts`.
         """
         places: dict[str, int] = {}
         for text in texts:
@@ -101,6 +109,9 @@ class Embedder:
             pooled = embed_rows(
                 self._network.decoder, [rows[index] for index in batch], self._network.config.pooling
             )
-            vectors[batch] = torch.nn.functional.normalize(pooled.float(), dim=-1).cpu().numpy()
+            pooled = pooled.float()
+            if normalize:
+                pooled = torch.nn.functional.normalize(pooled, dim=-1)
+            vectors[batch] = pooled.cpu().numpy()
         self.num_tokens += sum(len(row) for row in rows)
         return vectors[[places[text] for text in texts]]

@@ -12,9 +12,8 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from harness.data.mirrors import MODEL_FILES, check_repository
 from harness.errors import DataError
-
-_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 
 
 def resolve_hub(name: str, revision: str, *, mirrors: Sequence[Path] = ()) -> Path:
@@ -27,10 +26,12 @@ def resolve_hub(name: str, revision: str, *, mirrors: Sequence[Path] = ()) -> Pa
 
     Raises:
         DataError: When the hub cannot be reached and the model is not in the local cache, or the
-            name, the revision or the right to read it is not there, or no mirror has it.
+            name, the revision or the right to read it is not there, or no mirror has it, or its files
+            are not what the mirror's manifest says.
     """
     for root in mirrors:
         if (root / name / "config.json").is_file():
+            check_repository(root, name)
             return root / name
     if mirrors:
         raise DataError(
@@ -38,7 +39,7 @@ def resolve_hub(name: str, revision: str, *, mirrors: Sequence[Path] = ()) -> Pa
             cure=f"Put the model's files into <mirror>/{name}/, or run without a mirror.",
         )
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=_WANTED))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(MODEL_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(

@@ -6,16 +6,20 @@ and nothing more, so that variants share every step in which they do not differ.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness.identity import file_sha256, tree_sha256
+from harness.identity import file_sha256, fingerprint, tree_sha256
 from harness.identity.canonical import to_plain
 from harness.plan.graph import Member, Plan, PlanRow, Step, make_step, merge_steps
 from harness.study import Recipe, Study
-from harness.study.document import Base, BbcSource, Wheel
+from harness.study.benchmarks import Limits
+from harness.study.catalogue import task_types
+from harness.study.document import Base, BbcSource, Suite, Wheel
+from harness.study.task_prompts import MTEB, NONE, prompt_files, read_prompts
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
@@ -92,7 +96,7 @@ class _Compiler:
             bindings["path"] = str(path.parent if base.gguf is not None else path)
         # The study's own name of the base is no part of what the base is.
         model = {**to_plain(recipe.model), "base": base_name(base)}
-        config = {"model": model, "prompts": recipe.prompts, "checkpoint": checkpoint}
+        config = {"model": model, "prompts": _prompts(recipe), "checkpoint": checkpoint}
         label = _model_name(base, recipe)
         return self._make("base", config, label=label, inputs=inputs, bindings=bindings)
 
@@ -110,7 +114,7 @@ class _Compiler:
             own_seed = settings.pop("seed")
             seed = recipe.seed if own_seed is None else own_seed
             config = {
-                "prompts": recipe.prompts,
+                "prompts": _prompts(recipe),
                 "pairs": data.pairs,
                 "sampling": {"batching": data.batching, "ratios": data.ratios},
                 stage_field(stage): settings,
@@ -127,17 +131,23 @@ class _Compiler:
 
     def _scored(self, model: Step, recipe: Recipe, *, seed: int | None) -> Member:
         name = _model_name(self._study.bases[recipe.model.base], recipe)
-        slug = f"{name}-{model.fingerprint[:12]}"
-        config = {"prompts": recipe.prompts}
+        # One model under two sets of instructions is two lines, and must have two names.
+        slug = f"{name}{_instructed(recipe)}-{model.fingerprint[:12]}"
+        config = {"prompts": _prompts(recipe)}
         return Member(
             slug=slug,
             model=model.fingerprint,
             seed=seed,
-            evaluations=self._evaluations(config, {"model": model}, slug=slug),
+            evaluations=self._evaluations(config, {"model": model}, slug=slug, recipe=recipe),
         )
 
     def _evaluations(
-        self, config: Mapping[str, Any], inputs: Mapping[str, Step], *, slug: str
+        self,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, Step],
+        *,
+        slug: str,
+        recipe: Recipe | None = None,
     ) -> dict[tuple[str, str], str]:
         found = {}
         for suite_name, suite in self._study.suites.items():
@@ -149,6 +159,9 @@ class _Compiler:
                     # Another version may hold other data or compute another number under one name.
                     "evaluator_version": metadata.version(suite.evaluator),
                     "task": task,
+                    # Named only where something is left out, so that suites share whole tasks.
+                    **self._study.limits.get((suite_name, task), Limits()).plain(),
+                    **(self._encoding(suite, task, recipe) if recipe else {}),
                 }
                 bindings = {"slug": slug}
                 if suite.folder is not None:
@@ -164,6 +177,16 @@ class _Compiler:
                 )
                 found[suite_name, task] = step.fingerprint
         return found
+
+    def _encoding(self, suite: Suite, task: str, recipe: Recipe) -> dict[str, Any]:
+        """Return how one task's texts are encoded, where it is not the usual way."""
+        task_type = "Retrieval" if suite.evaluator == "beir" else task_types()[task]
+        found: dict[str, Any] = {"normalize": False} if task_type in suite.unnormalized else {}
+        if recipe.prompts.tasks == MTEB and suite.evaluator == "mteb":
+            return {**found, "instructions": MTEB}
+        prompts = read_prompts(recipe.prompts.tasks, folder=self._study.path.parent)
+        instructions = prompts.of_task(task, task_type) if prompts else {}
+        return {**found, "instructions": instructions} if instructions else found
 
     def _untrained_rows(self) -> list[PlanRow]:
         rows: dict[str, PlanRow] = {}
@@ -184,6 +207,20 @@ class _Compiler:
         evaluations = self._evaluations({"lexical": "bm25"}, {}, slug="bm25")
         member = Member(slug="bm25", model="", seed=None, evaluations=evaluations)
         return PlanRow(label=BM25, levels={}, is_reference=True, members=(member,))
+
+
+def _prompts(recipe: Recipe) -> dict[str, Any]:
+    """Return the prompts that every text of a variant gets; a task's own are the evaluation's affair."""
+    return {name: value for name, value in to_plain(recipe.prompts).items() if name != "tasks"}
+
+
+def _instructed(recipe: Recipe) -> str:
+    tasks = recipe.prompts.tasks
+    if tasks == NONE:
+        return ""
+    if tasks in prompt_files():
+        return f"-{tasks}"
+    return f"-{re.sub('[^a-z0-9]+', '-', Path(tasks).stem.lower())}-{fingerprint(tasks)[:6]}"
 
 
 def stage_field(stage: str) -> str:

@@ -1,6 +1,8 @@
 """Stage `evaluate`: one model scored on one task.
 
-Configuration: `evaluator`, `evaluator_version`, `task`, `prompts`, or `lexical` in place of a model,
+Configuration: `evaluator`, `evaluator_version`, `task`, the `splits` and `subsets` that count where some
+do not, `prompts`, the task's own `instructions` (side -> text, or `mteb`) and `normalize: false` where a
+suite asks for them, or `lexical` in place of a model,
 and the hash of a local folder's data. Inputs `model` and `source`; bindings `slug` and `folder`.
 Output: `scores.jsonl`, `per_query.parquet` and `top.parquet` where a task has queries or repeated
 experiments, and mteb's own result files in its ResultCache layout.
@@ -14,7 +16,10 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from harness.stages.context import StepContext
+from harness.study.benchmarks import Limits
+from harness.study.catalogue import BBC_TASKS
 from harness.study.recipe import PromptConfig
+from harness.study.task_prompts import MTEB
 
 if TYPE_CHECKING:
     from harness.evaluation.encoder import StudyEncoder
@@ -46,13 +51,13 @@ def _evaluate(context: StepContext) -> list[Score]:
     from harness.evaluation.bm25 import evaluate_bm25_mteb
     from harness.evaluation.mteb_runner import evaluate_mteb
 
-    mirrors = (
-        *context.mirrors,
-        *([context.inputs["source"] / "mirror"] if "source" in context.inputs else []),
-    )
+    # A source is no mirror of the hub: a stock task beside its tasks still comes from the hub.
+    own = [context.inputs["source"] / "mirror"] if task in BBC_TASKS else []
+    mirrors = (*context.mirrors, *own)
+    limits = Limits.of(config)
     if is_lexical:
-        return evaluate_bm25_mteb(task, output=context.output, mirrors=mirrors)
-    return evaluate_mteb(_encoder(context), task, output=context.output, mirrors=mirrors)
+        return evaluate_bm25_mteb(task, output=context.output, mirrors=mirrors, limits=limits)
+    return evaluate_mteb(_encoder(context), task, output=context.output, mirrors=mirrors, limits=limits)
 
 
 def _beir_folder(context: StepContext) -> Path:
@@ -72,4 +77,15 @@ def _encoder(context: StepContext) -> StudyEncoder:
         name=context.bindings["slug"],
         revision=context.inputs["model"].name,
         cache=EmbeddingCache(context.cache / "embeddings"),
+        instructions=_instructions(context),
+        normalize=context.config.get("normalize", True),
     )
+
+
+def _instructions(context: StepContext) -> dict[str, str]:
+    found = context.config.get("instructions", {})
+    if found != MTEB:
+        return dict(found)
+    from harness.evaluation.catalogue import mteb_instructions
+
+    return mteb_instructions(context.config["task"])

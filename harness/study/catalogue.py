@@ -9,12 +9,19 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-OWN_TASKS: dict[str, str] = {
+BBC_TASKS: dict[str, str] = {
     "BBCHeadlineRetrieval": "Retrieval",
     "BBCTopicClassification": "Classification",
     "BBCTopicClustering": "Clustering",
 }
-"""Tasks of this project, by name, with mteb's task type; their data comes from a `bbc` source."""
+"""Tasks whose data comes from a `bbc` source, by name, with mteb's task type."""
+
+PASSKEY_TASK = "PasskeyRetrieval"
+PASSKEY_LENGTHS: tuple[int, ...] = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+"""Lengths of the passkey documents in tokens; each is a subset of the task, named by its length."""
+
+OWN_TASKS: dict[str, str] = {**BBC_TASKS, PASSKEY_TASK: "Retrieval"}
+"""Tasks of this project, by name, with mteb's task type."""
 
 BBC_PAIRS: tuple[str, ...] = ("headlines", "paragraphs")
 BBC_BEIR_FOLDERS: tuple[str, ...] = ("bbc-headlines",)

@@ -82,13 +82,28 @@ Source = Annotated[BbcSource | JsonlSource, Field(discriminator="kind")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """A named list of tasks to score on."""
+    """What is scored together: a benchmark, or a named list of tasks."""
 
     __pydantic_config__ = STRICT
 
     evaluator: Literal["mteb", "beir"] = "mteb"
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Task names of mteb or of this project, or names of BEIR-format folders."""
+    benchmark: str | None = None
+    """A benchmark by mteb's name, such as `MTEB(eng, v2)`, `BEIR` or `LongEmbed`, or one of this
+    project's: `ablation-15`, `smoke`, `nano`, `lite`, `full`."""
+    tasks: tuple[str, ...] = ()
+    """Task names of mteb or of this project, or names of BEIR-format folders. Beside `benchmark`, the
+    tasks of it that count; all of them when empty."""
+    task_types: tuple[str, ...] = ()
+    """Keep tasks of these types alone, such as `Retrieval`; all types when empty."""
+    languages: tuple[str, ...] = ()
+    """Keep subsets whose languages are all among these, such as `eng` or `eng-Latn`; all when empty."""
+    exclude: tuple[str, ...] = ()
+    """Tasks that are left out."""
+    max_length: PositiveInt | None = None
+    """Tokens of the longest documents of `PasskeyRetrieval`; all its lengths when empty."""
+    unnormalized: tuple[str, ...] = ()
+    """Task types whose embeddings keep their length instead of getting length one; E5-mistral's
+    evaluation does so for `Classification`."""
     source: str | None = None
     """Source that carries the data of this project's own tasks and BEIR folders."""
     folder: str | None = None
@@ -171,5 +186,7 @@ class StudyDocument:
     references: tuple[Literal["untrained", "bm25"], ...] = ()
     """Lines for orientation: the base without training, and lexical search."""
     resources: ResourcePlan = field(default_factory=ResourcePlan)
+    mirrors: tuple[str, ...] = ()
+    """Folders that stand in for the hub, relative to the study file; the network is then not used."""
     profiles: dict[Name, dict[str, Any]] = field(default_factory=dict)
     """Named sets of overrides: dotted path -> value; `extends` names another profile."""

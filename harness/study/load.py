@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import StudyError, did_you_mean
 from harness.study import catalogue
+from harness.study.benchmarks import Limits, Selection, select_tasks
 from harness.study.document import Base, BbcSource, JsonlSource, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
 from harness.study.source_text import FieldPath, SourceText, read_source
+from harness.study.task_prompts import read_prompts
 from harness.study.validation import validate
 from harness.study.variants import Variant, expand
 
@@ -31,6 +33,7 @@ class Study:
     bases: Mapping[str, Base]
     sources: Mapping[str, BbcSource | JsonlSource]
     suites: Mapping[str, Suite]
+    """Each with all of its tasks, also where the file names a benchmark."""
     factors: Mapping[str, tuple[str, ...]]
     """Factor -> its levels, in the file's order."""
     variants: tuple[Variant, ...]
@@ -38,6 +41,10 @@ class Study:
     """Label of the variant that others are compared with."""
     references: tuple[str, ...]
     resources: ResourcePlan
+    mirrors: tuple[Path, ...] = ()
+    """Folders that stand in for the hub; no part of any result's identity."""
+    limits: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
+    """(suite, task) -> the splits and subsets that count, where the suite leaves some out."""
 
     def resolve_path(self, path: str) -> Path:
         """Return a path of the study file, taken relative to that file's folder."""
@@ -81,7 +88,7 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
     document = validate(StudyDocument, source.data, source)
     _check_bases(document, source)
     _check_sources(document, source)
-    _check_suites(document, source)
+    limits = _resolve_suites(document, source)
     expansion = expand(document, source)
     _check_recipes(expansion.variants, document, source)
     return Study(
@@ -91,12 +98,21 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
         path=path,
         bases=document.bases,
         sources=document.sources,
-        suites=document.suites,
+        suites={
+            name: replace(suite, tasks=tuple(limits[name])) for name, suite in document.suites.items()
+        },
         factors=expansion.factors,
         variants=expansion.variants,
         baseline=expansion.baseline,
         references=document.references,
         resources=document.resources,
+        mirrors=tuple((path.parent / mirror).resolve() for mirror in document.mirrors),
+        limits={
+            (name, task): limit
+            for name, tasks in limits.items()
+            for task, limit in tasks.items()
+            if limit != Limits()
+        },
     )
 
 
@@ -144,15 +160,41 @@ def _check_exists(path: str, where: FieldPath, source: SourceText) -> None:
         )
 
 
-def _check_suites(document: StudyDocument, source: SourceText) -> None:
-    for name, suite in document.suites.items():
-        where: FieldPath = ("suites", name)
-        if suite.source is not None:
-            _check_known(suite.source, document.sources, "source", (*where, "source"), source)
-        if len(set(suite.tasks)) != len(suite.tasks):
-            raise source.error((*where, "tasks"), "a task stands twice")
-        for index, task in enumerate(suite.tasks):
-            _check_task(task, suite, document, (*where, "tasks", index), source)
+_FILTERS = ("benchmark", "tasks", "task_types", "languages", "exclude", "max_length")
+
+
+def _resolve_suites(document: StudyDocument, source: SourceText) -> dict[str, dict[str, Limits]]:
+    """Return suite -> its tasks -> what counts of each."""
+    return {
+        name: _resolve_suite(suite, document, ("suites", name), source)
+        for name, suite in document.suites.items()
+    }
+
+
+def _resolve_suite(
+    suite: Suite, document: StudyDocument, where: FieldPath, source: SourceText
+) -> dict[str, Limits]:
+    if suite.source is not None:
+        _check_known(suite.source, document.sources, "source", (*where, "source"), source)
+    if len(set(suite.tasks)) != len(suite.tasks):
+        raise source.error((*where, "tasks"), "a task stands twice")
+    if not suite.tasks and suite.benchmark is None:
+        raise source.error(where, "needs `tasks` or a `benchmark`")
+    for index, task in enumerate(suite.tasks):
+        _check_task(task, suite, document, (*where, "tasks", index), source)
+    if suite.evaluator == "beir":
+        for name in (*_FILTERS, "unnormalized"):
+            if name != "tasks" and getattr(suite, name):
+                raise source.error((*where, name), "goes with the evaluator mteb only")
+        return dict.fromkeys(suite.tasks, Limits())
+    kinds = sorted(set(catalogue.task_types().values()))
+    for index, kind in enumerate(suite.unnormalized):
+        _check_known(kind, kinds, "task type", (*where, "unnormalized", index), source)
+    try:
+        return select_tasks(Selection(**{name: getattr(suite, name) for name in _FILTERS}))
+    except StudyError as error:
+        field_name = "benchmark" if suite.benchmark else "tasks"
+        raise source.error((*where, field_name), error.message, cure=error.cure) from None
 
 
 def _check_task(
@@ -161,7 +203,7 @@ def _check_task(
     data = document.sources[suite.source] if suite.source else None
     if suite.evaluator == "mteb":
         _check_known(task, catalogue.task_types(), "task", where, source, list_all=False)
-        if task in catalogue.OWN_TASKS and not isinstance(data, BbcSource):
+        if task in catalogue.BBC_TASKS and not isinstance(data, BbcSource):
             raise source.error(
                 where, f"{task} needs a source of kind bbc", cure="add `source: NAME` to this suite"
             )
@@ -192,6 +234,11 @@ def _check_recipes(variants: tuple[Variant, ...], document: StudyDocument, sourc
         is_bbc = isinstance(document.sources[recipe.data.source], BbcSource)
         pairs = catalogue.BBC_PAIRS if is_bbc else catalogue.JSONL_PAIRS
         _check_known(recipe.data.pairs, pairs, "pair set", _place(variant, "data.pairs", source), source)
+        try:
+            read_prompts(recipe.prompts.tasks, folder=source.path.parent)
+        except StudyError as error:
+            where = _place(variant, "prompts.tasks", source)
+            raise source.error(where, error.message, cure=error.cure) from None
 
 
 def _place(variant: Variant, field: str, source: SourceText) -> FieldPath:

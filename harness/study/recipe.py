@@ -81,6 +81,19 @@ class PromptConfig:
     """How an instruction becomes a prefix: as it is; as in E5-mistral (arXiv 2401.00368), `Instruct:
     ...` and `Query: ` on two lines; or as in Anchor Embedding (arXiv 2509.03020), `...; `."""
 
+    tasks: str = "none"
+    """Instructions a task, for evaluation alone: `none`, `e5-v1` (those of E5-mistral), `mteb` (those of
+    mteb's task metadata), or a YAML file relative to the study file. Where a task has one, it takes the
+    place of `query` or `document`, in the same `format`."""
+
+    def __post_init__(self) -> None:
+        """Refuse instructions that would run into the text."""
+        if self.tasks in {"e5-v1", "mteb"} and self.format == "prefix":
+            raise ValueError(
+                f"tasks: {self.tasks} holds instructions and no prefixes; it needs `format: instruct` or"
+                " `format: semicolon`"
+            )
+
     def query_prefix(self, instruction: str | None = None) -> str:
         """Return what stands literally before a query.
 

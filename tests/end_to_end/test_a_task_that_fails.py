@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.conftest import NUM_STEPS, Desk
+from tests.evaluation.folders import write_scifact
 
 
 def _with_suite(desk: Desk, finished: Desk, suite: str) -> None:
@@ -18,13 +19,14 @@ def _with_suite(desk: Desk, finished: Desk, suite: str) -> None:
     shutil.copytree(finished.home, desk.home)
 
 
-def test_missing_data_is_named_and_nothing_else_is_lost(
+def test_data_without_the_split_that_is_scored_is_named_and_nothing_else_is_lost(
     desk: Desk, finished: tuple[Desk, dict[str, Any]], tmp_path: Path
 ) -> None:
     _with_suite(desk, finished[0], "  stock: {tasks: [SciFact]}\n")
     mirror = tmp_path / "mirror"
-    (mirror / "mteb" / "other").mkdir(parents=True)
-    (mirror / "mteb" / "other" / "README.md").write_text("other")
+    write_scifact(mirror)
+    readme = mirror / "mteb" / "scifact" / "README.md"
+    readme.write_text(readme.read_text().replace("qrels.jsonl", "gone.jsonl"))
 
     done = desk.harness("run", "--json", "--mirror", str(mirror))
     assert done.returncode == 1, done.stderr

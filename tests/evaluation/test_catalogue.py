@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from harness.evaluation.catalogue import mteb_task_table, new_task
+from harness.evaluation.catalogue import mteb_instructions, mteb_task_table, new_task
 from harness.evaluation.tasks import register_tasks
 from harness.study.catalogue import OWN_TASKS, task_types
 
@@ -20,3 +20,14 @@ def test_own_tasks_have_the_types_that_studies_are_checked_with() -> None:
 
 def test_every_task_object_is_fresh() -> None:
     assert new_task("STSBenchmark") is not new_task("STSBenchmark")
+
+
+def test_mtebs_instructions_come_from_the_tasks_metadata_or_its_type() -> None:
+    assert mteb_instructions("ArguAna") == {
+        "query": "Given a claim, find documents that refute the claim"
+    }
+    assert set(mteb_instructions("STSBenchmark").values()) == {"Retrieve semantically similar text."}
+    assert "document" not in mteb_instructions("AskUbuntuDupQuestions")
+    assert set(mteb_instructions("CQADupstackRetrieval").values()) == {
+        "Retrieve text based on user query."
+    }

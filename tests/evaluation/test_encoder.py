@@ -80,3 +80,41 @@ def test_embeddings_that_are_not_numbers_are_refused_with_the_task_and_never_kep
     ):
         encoder.encode([{"text": ["good", "bad"]}], task_metadata=_TASK)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_tasks_instruction_takes_the_place_of_the_prompt_in_the_same_format() -> None:
+    embedder = ToyEmbedder()
+    encoder = StudyEncoder(
+        embedder,
+        prompts=PromptConfig(query="general", document="passage: ", format="instruct"),
+        name="toy",
+        revision="r",
+        instructions={"query": "Find it", "text": ""},
+    )
+    for side in ("query", "document", "text"):
+        encoder.encode_texts(["x"], side=side, task="T")
+    assert embedder.calls == [["Instruct: Find it\nQuery: x"], ["passage: x"], ["x"]]
+    assert encoder.usage().prompts == {
+        "query": "Instruct: Find it\nQuery: ",
+        "document": "passage: ",
+        "text": "",
+    }
+
+
+def test_vectors_keep_their_length_where_asked_and_the_cache_keeps_both_apart(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path)
+    lengths = []
+    for normalize in (True, False, True):
+        encoder = StudyEncoder(
+            ToyEmbedder(),
+            prompts=PromptConfig(),
+            name="toy",
+            revision="r",
+            cache=cache,
+            normalize=normalize,
+        )
+        vectors = encoder.encode_texts(["river bridge", "river"], side="text", task="T")
+        lengths.append(np.linalg.norm(vectors, axis=1))
+    assert lengths[0] == pytest.approx([1, 1], abs=1e-6)
+    assert min(lengths[1]) > 2
+    assert lengths[2] == pytest.approx([1, 1], abs=1e-6)

@@ -204,7 +204,7 @@ def test_the_verb_shows_a_table_and_ends_with_zero_when_all_have_scores(
     ("arguments", "message"),
     [
         (("bm25", "--tasks", "SciFakt"), "Did you mean 'SciFact'"),
-        (("bm25", "--tasks", ","), "--tasks names no task"),
+        (("bm25", "--tasks", ","), "neither --benchmark nor --tasks names a task"),
     ],
 )
 def test_wrong_use_is_refused_at_once(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -218,3 +218,19 @@ def test_wrong_use_is_refused_at_once(arguments: tuple[str, ...], message: str, 
 def test_a_mirror_that_is_not_there_is_wrong_use(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
         evaluate_model("bm25", ["SciFact"], mirrors=[tmp_path / "absent"], output=tmp_path)
+
+
+def test_with_a_mirror_a_models_name_means_the_mirrors_files(
+    tiny_base: Path, mirror: Path, tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(tiny_base, models / "org" / "tiny")
+    mirrors = [models, mirror]
+    by_name = evaluate_model("org/tiny", ["STSBenchmark"], mirrors=mirrors, output=tmp_path / "name")
+    by_path = evaluate_model(
+        str(tiny_base), ["STSBenchmark"], mirrors=[mirror], output=tmp_path / "path"
+    )
+    assert [score.value for score in by_name] == [score.value for score in by_path]
+    assert by_name[0].source.startswith("results/org__tiny/")
+    with pytest.raises(DataError, match=r"model org/gone is not in the mirror"):
+        evaluate_model("org/gone", ["STSBenchmark"], mirrors=mirrors, output=tmp_path / "gone")

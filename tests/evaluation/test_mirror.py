@@ -9,8 +9,10 @@ import pytest
 from huggingface_hub import HfApi
 from huggingface_hub.errors import OfflineModeIsEnabled
 
+from harness.data.mirrors import Entry, FileEntry, write_manifest
 from harness.errors import DataError
 from harness.evaluation.mirror import find_dataset, use_mirrors
+from harness.identity import file_sha256
 from tests.evaluation.folders import write_lines
 
 
@@ -92,3 +94,15 @@ def test_names_never_lead_out_of_the_mirror(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     assert find_dataset("../secret", [tmp_path / "mirror"]) is None
     assert find_dataset(str(tmp_path / "secret"), [tmp_path / "mirror"]) is None
+
+
+def test_a_changed_byte_is_refused_where_a_manifest_holds_its_hash(tmp_path: Path) -> None:
+    _write(tmp_path, "org/one", "before")
+    file = tmp_path / "org" / "one" / "test.jsonl"
+    promised = FileEntry(size=file.stat().st_size, sha256=file_sha256(file))
+    write_manifest(tmp_path, {"org/one": Entry(files={"test.jsonl": promised})})
+    with use_mirrors([tmp_path]):
+        assert _read("org/one") == ["before"]
+        _write(tmp_path, "org/one", "BEFORE")
+        with pytest.raises(DataError, match=r"test\.jsonl was changed"):
+            _read("org/one")

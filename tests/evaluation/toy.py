@@ -31,10 +31,12 @@ class ToyEmbedder:
         """Texts encoded so far."""
         return sum(len(call) for call in self.calls)
 
-    def encode(self, texts: Sequence[str], *, prompt: str = "") -> np.ndarray:
+    def encode(self, texts: Sequence[str], *, prompt: str = "", normalize: bool = True) -> np.ndarray:
         prompted = [prompt + text for text in texts]
         self.calls.append(prompted)
         vectors = np.stack([self._vector(text) for text in prompted]).astype(np.float32)
+        if normalize:
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         for row, text in enumerate(prompted):
             if self._poison and self._poison in text:
                 vectors[row, 0] = np.nan
@@ -44,5 +46,4 @@ class ToyEmbedder:
         words = text.lower().split()
         self.num_tokens += len(words) + 1
         digests = (hashlib.blake2b(word.encode(), digest_size=2).digest() for word in words)
-        total = self._matrix[[0, *(int.from_bytes(digest) % _BUCKETS for digest in digests)]].sum(axis=0)
-        return total / np.linalg.norm(total)
+        return self._matrix[[0, *(int.from_bytes(digest) % _BUCKETS for digest in digests)]].sum(axis=0)
