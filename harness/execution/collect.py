@@ -159,9 +159,19 @@ def _summarise(study: Study, plan: Plan) -> StudySummary:
             SuiteSummary(name=name, evaluator=suite.evaluator, tasks=suite.tasks)
             for name, suite in study.suites.items()
         ),
+        in_domain=in_domain_tasks(study),
         settings=_settings(study),
         config=shared,
     )
+
+
+def in_domain_tasks(study: Study) -> tuple[str, ...] | None:
+    """Return the tasks that are in-domain for some variant; None if a source does not say."""
+    recipes = [recipe for variant in study.variants for recipe in variant.recipes]
+    used = {data.source for recipe in recipes for data in (recipe.data, recipe.weak_data) if data}
+    stated = [study.sources[name].in_domain for name in sorted(used)]
+    known = [tasks for tasks in stated if tasks is not None]
+    return tuple(sorted({task for tasks in known for task in tasks})) if known == stated else None
 
 
 def _settings(study: Study) -> dict[str, str]:

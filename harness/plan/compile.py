@@ -67,7 +67,9 @@ class _Compiler:
 
     def _source(self, name: str) -> Step:
         source = self._study.sources[name]
-        config = {key: value for key, value in to_plain(source).items() if key not in {"wheel", "path"}}
+        # Where the data lie, and what people say of them, is no part of what they are.
+        apart = {"wheel", "path", "in_domain"}
+        config = {key: value for key, value in to_plain(source).items() if key not in apart}
         if isinstance(source, BbcSource) and source.wheel is not None:
             return self._make("source", config, label=name, inputs={"wheel": self._wheel(source.wheel)})
         path = self._study.resolve_path(source.path or "")

@@ -70,6 +70,8 @@ class StudySummary:
     """Label of the row that the others are compared with."""
     rows: tuple[RowSummary, ...]
     suites: tuple[SuiteSummary, ...]
+    in_domain: tuple[str, ...] | None = None
+    """Tasks of the same origin as some variant's training data; None where that is not known."""
     settings: dict[str, str] = field(default_factory=dict)
     """Shared settings worth printing under a table, such as steps and batch size."""
     config: dict[str, str] = field(default_factory=dict)

@@ -64,6 +64,13 @@ class BbcSource:
     """Labelled articles for the topic classifier; in neither training nor test."""
     seed: Count = 0
     """Seed of the split."""
+    in_domain: tuple[str, ...] = (
+        "BBCHeadlineRetrieval",
+        "BBCTopicClassification",
+        "BBCTopicClustering",
+        "bbc-headlines",
+    )
+    """Tasks whose texts are of the same kind and origin as these pairs; all others are zero-shot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +82,9 @@ class JsonlSource:
     kind: Literal["jsonl"]
     path: str
     """The file, relative to the study file."""
+    in_domain: tuple[str, ...] | None = None
+    """Tasks whose training split these pairs come from, so that all others are zero-shot; not known when
+    empty."""
 
 
 Source = Annotated[BbcSource | JsonlSource, Field(discriminator="kind")]

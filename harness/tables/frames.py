@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VARIANT = "variant"
-TASK_AXES = ("task", "type", "language", "suite")
+TASK_AXES = ("task", "type", "language", "suite", "domain")
 """Properties of a task that can be rows or columns, beside `variant` and the study's factors."""
 FACTS = ("evaluator", "dataset_revision", "prompt_hash", "versions")
 """What must be alike where scores are compared."""
@@ -168,6 +168,9 @@ def _tasks(summary: StudySummary, measured: pd.DataFrame, place: list[str]) -> p
         columns=["suite", "task"],
     )
     known = measured.drop_duplicates(place)[[*place, "task_type", "metric", "higher_is_better"]]
+    # One split for all rows, so that they are compared on the same tasks.
+    domain = {True: "in-domain", False: "zero-shot"}
+    listed["domain"] = [domain[task in (summary.in_domain or ())] for task in listed["task"]]
     found = listed.merge(known, on=["suite", "task"], how="left")
     return found.rename(columns={"task_type": "type"}).fillna({"type": "", "metric": ""})
 

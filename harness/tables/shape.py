@@ -47,7 +47,8 @@ def shape(
     Args:
         summary: The study.
         records: Its records.
-        rows: `variant`, a factor, `task`, `type`, `language` or `suite`.
+        rows: `variant`, a factor, `task`, `type`, `language`, `suite` or `domain` (in-domain for some
+            variant, or zero-shot for all).
         columns: The same, another one.
         metric: Name of a metric; each task's main one if empty.
         suite: One suite; all if empty.
@@ -100,6 +101,11 @@ def _check(summary: StudySummary, *, rows: str, columns: str, suite: str) -> Stu
                 f"{summary.name} has no {axis!r} to lay out.{did_you_mean(axis, axes)}",
                 cure=f"rows and columns: {', '.join(axes)}",
             )
+    if "domain" in (rows, columns) and summary.in_domain is None:
+        raise RecordError(
+            f"{summary.name}: it is not known which tasks are zero-shot",
+            cure="say so under `sources.<name>.in_domain` in the study and run it again",
+        )
     if rows == columns:
         raise RecordError(f"rows and columns are both {rows!r}", cure="give two different ones")
     if not suite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.execution.collect import in_domain_tasks
 from harness.execution.configuration import derive_quantities, describe_row, split_shared
 from harness.plan import Plan, compile_plan
 from harness.study import load_study
@@ -60,3 +61,22 @@ def test_shared_fields_are_told_once_and_nothing_is_lost() -> None:
     assert shared == {"a": "1"}
     assert [{**shared, **one} for one in own] == configs
     assert split_shared([]) == ({}, [])
+
+
+def test_what_is_in_domain_is_said_by_every_source_in_use_and_changes_no_step(tmp_path: Path) -> None:
+    news = "news: {kind: bbc, path: news"
+    study = load_study(write_study(tmp_path))
+    stated = load_study(write_study(tmp_path, edited(news, news + ", in_domain: [B, A]")))
+    assert in_domain_tasks(stated) == ("A", "B")
+    assert set(in_domain_tasks(study) or ()) > {"BBCTopicClassification"}
+    assert list(compile_plan(stated).steps) == list(compile_plan(study).steps)
+    pairs = "pairs: {kind: jsonl, path: pairs.jsonl}"
+    (tmp_path / "pairs.jsonl").write_text("{}")
+    silent = edited("  news: {kind: bbc, path: news}", f"  news: {{kind: bbc, path: news}}\n  {pairs}")
+    weak = silent.replace(
+        "  contrastive: {steps: 4",
+        "  weak_data: {source: pairs}\n  contrastive: {steps: 4",
+    )
+    assert in_domain_tasks(load_study(write_study(tmp_path, silent))) is not None
+    # A source in use that says nothing leaves it open.
+    assert in_domain_tasks(load_study(write_study(tmp_path, weak))) is None

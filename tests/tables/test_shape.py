@@ -207,3 +207,19 @@ def test_a_frame_has_the_numbers_of_the_table(tmp_path: Path) -> None:
     assert list(wide.index) == ["x", "y"]
     assert wide.loc["y", "STS"] == pytest.approx(100 * _mean(a="y", type="STS"))
     assert wide.attrs["coverage"] == {"x": "3/3", "y": "3/3"}
+
+
+def test_tasks_that_any_variant_was_trained_for_are_kept_apart_from_zero_shot_ones() -> None:
+    summary = replace(_summary(), in_domain=("T1", "elsewhere"))
+    table = shape(summary, list(_records()), rows="variant", columns="domain")
+    by_task = shape(summary, list(_records()), rows="variant", columns="task")
+    for row in summary.rows:
+        known = {name: cell_of(by_task, row.label, name).value for name in TASKS}
+        assert cell_of(table, row.label, "in-domain").value == pytest.approx(known["T1"])
+        zero_shot = cell_of(table, row.label, "zero-shot").value
+        assert zero_shot == pytest.approx(((known["T2"] or 0) + (known["T3"] or 0)) / 2)
+
+
+def test_without_word_of_the_training_data_no_task_is_called_zero_shot() -> None:
+    with pytest.raises(RecordError, match=r"not known which tasks are zero-shot"):
+        shape(_summary(), list(_records()), rows="variant", columns="domain")
