@@ -130,7 +130,10 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         raise DataError(f"{path}: {error.errors()[0]['msg']}", cure="Build the model again.") from error
     if manifest.format != _FORMAT:
-        raise DataError(f"{path}: format {manifest.format}, this version reads {_FORMAT}")
+        raise DataError(
+            f"{path}: format {manifest.format}, this version reads {_FORMAT}",
+            cure="Build the model again.",
+        )
     _check_prompts(folder / _LIBRARY, manifest.prompts)
     return manifest
 
