@@ -19,6 +19,7 @@ from harness.cli.options import (
     StudyArgument,
     print_json,
 )
+from harness.cli.tracking import check_tracking
 from harness.execution.states import PlannedStep, plan_states
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
@@ -36,7 +37,8 @@ def command(
 ) -> None:
     """Show the steps of a study with their state (run, reuse, wait) and the reason.
 
-    Nothing is run and nothing is written. With a mirror, whatever it lacks is told here.
+    Nothing is run and nothing is written. What a mirror lacks is told here, and a tracker whose
+    library is not installed.
 
     Example: `harness plan quickstart`
     """
@@ -44,6 +46,7 @@ def command(
     plan = compile_plan(loaded)
     states = plan_states(plan, ArtifactStore(home or default_home()))
     check_plan(study, states, chosen_mirrors(mirror, loaded), profile=profile)
+    check_tracking(states)
     counts = Counter[str](planned.state for planned in states)
     if json:
         print_json(_as_json(plan, states, counts))

@@ -19,6 +19,7 @@ from harness.cli.options import (
     print_json,
 )
 from harness.cli.progress import RunDisplay
+from harness.cli.tracking import check_tracking
 from harness.execution.backends import Backend, InProcessBackend
 from harness.execution.collect import collect, collect_per_query, write_study
 from harness.execution.runner import RunSummary, run_plan
@@ -61,7 +62,9 @@ def command(
     plan = compile_plan(loaded)
     store = ArtifactStore(home or default_home())
     mirrors = chosen_mirrors(mirror, loaded)
-    check_plan(study, plan_states(plan, store), mirrors, profile=profile)
+    states = plan_states(plan, store)
+    check_plan(study, states, mirrors, profile=profile)
+    check_tracking(states)
     try:
         with RunDisplay(len(plan.steps), home=str(store.home)) as display:
             summary = run_plan(

@@ -1,10 +1,10 @@
 """Curves for TensorBoard, MLflow and Weights & Biases, through their own clients.
 
-Owns what these are given. The rule: they only look on. A library that is missing is told before a step
-starts; whatever else goes wrong with a tracker switches it off with one warning, and training goes on.
-A run is named after its step and is one run however often it is resumed: no step is sent twice, so what
-a client had not written yet when it was killed is missing there. `metrics.jsonl` lacks nothing and is
-`curves`' affair.
+Owns what these are given. The rule: they only look on. A library that is missing is told before
+anything runs; whatever else goes wrong with a tracker switches it off with one warning, and training
+goes on. A run is named after its step and is one run however often it is resumed: no step is sent
+twice, so what a client had not written yet when it was killed is missing there. `metrics.jsonl` lacks
+nothing and is `curves`' affair.
 """
 
 from __future__ import annotations
