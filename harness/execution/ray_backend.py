@@ -9,10 +9,12 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Collection
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.execution.job import Job, Outcome, run_job
+from harness.execution.queue import Room
 
 _CONNECT_SECONDS = 10.0
 
@@ -74,7 +76,7 @@ class RayBackend:
                 cure="Ray was imported before this run was started; start it in a process of its own",
             )
         self._remote = ray.remote(max_retries=0)(run_job)
-        self._running: dict[Any, str] = {}
+        self._running: dict[Any, Job] = {}
 
     def submit(self, job: Job) -> None:
         """Queue a job on the cluster.
@@ -94,12 +96,17 @@ class RayBackend:
         task = self._remote.options(
             num_cpus=resources.cpus, num_gpus=resources.gpus, name=f"{job.step.stage}: {job.step.label}"
         )
-        self._running[task.remote(job)] = job.step.fingerprint
+        self._running[task.remote(job)] = job
 
-    def wait(self) -> tuple[str, Outcome]:
-        """Block until one of the submitted jobs has ended."""
-        (finished,), _ = self._ray.wait(list(self._running), num_returns=1)
-        name = self._running.pop(finished)
+    def wait(self, timeout: float | None = None) -> tuple[str, Outcome] | None:
+        """Block until one of the submitted jobs has ended, or the timeout is over."""
+        finished, _ = self._ray.wait(list(self._running), num_returns=1, timeout=timeout)
+        if not finished:
+            return None
+        return self._collect(finished[0])
+
+    def _collect(self, finished: Any) -> tuple[str, Outcome]:
+        name = self._running.pop(finished).step.fingerprint
         try:
             return name, self._ray.get(finished)
         except self._ray.exceptions.OutOfMemoryError as error:
@@ -111,10 +118,21 @@ class RayBackend:
         return name, Outcome(step=name, state="failed", message=message)
 
     @property
-    def num_free(self) -> int:
-        """Jobs that the cluster could start now, and one more to keep it busy."""
-        cpus = int(self._ray.cluster_resources().get("CPU", 1))
-        return max(0, cpus + 1 - len(self._running))
+    def room(self) -> Room:
+        """What the cluster's nodes have together, less what submitted jobs take of it."""
+        total = self._ray.cluster_resources()
+        taken = [job.step.resources for job in self._running.values()]
+        return Room(
+            cpus=total.get("CPU", 0.0) - sum(resources.cpus for resources in taken),
+            gpus=total.get("GPU", 0.0) - sum(resources.gpus for resources in taken),
+        )
+
+    def cancel(self, names: Collection[str]) -> None:
+        """End jobs, with the worker processes in which they run."""
+        for task, job in list(self._running.items()):
+            if job.step.fingerprint in names:
+                self._ray.cancel(task, force=True)
+                del self._running[task]
 
     def close(self) -> None:
         """Stop a local cluster, or leave a joined one."""
