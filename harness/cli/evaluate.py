@@ -29,7 +29,7 @@ _BenchmarkOption = Annotated[
     typer.Option(
         "--benchmark",
         metavar="NAME",
-        help="A benchmark of mteb, or ablation-15, smoke, nano, lite or full.",
+        help="A benchmark of mteb, or ablation-15, smoke, nano, lite, full or MIRACL.",
     ),
 ]
 _TypesOption = Annotated[

@@ -20,14 +20,13 @@ import torch
 from beir.retrieval.evaluation import EvaluateRetrieval
 from beir.retrieval.search.dense import DenseRetrievalExactSearch
 
-from harness.evaluation.beir_data import FILES, BeirData, load_beir
+from harness.evaluation.beir_data import BeirData, load_beir
 from harness.evaluation.encoder import Encoder
 from harness.evaluation.identities import check_query
 from harness.evaluation.isolation import preserved_random_state, without_bars
 from harness.evaluation.per_query import Details, check_means, query_values
 from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import RETRIEVAL_METRICS, Circumstances
-from harness.identity.canonical import file_sha256, fingerprint
 from harness.identity.provenance import package_versions
 
 EVALUATOR = f"beir {metadata.version('beir')}"
@@ -81,7 +80,7 @@ def evaluate_beir(
         circumstances = Circumstances(
             prompt_hash=usage.prompt_hash,
             prompts=usage.prompts,
-            dataset_revision=dataset_revision(data, split),
+            dataset_revision=data.revision,
             evaluator=EVALUATOR,
             versions=package_versions(),
             wall_seconds=round(time.monotonic() - began, 3),
@@ -164,13 +163,6 @@ def _details(
     }
     check_means(details, reported)
     return details
-
-
-def dataset_revision(data: BeirData, split: str) -> str:
-    """Return 16 digits that change with the texts or the judgements of a split."""
-    files = [data.folder / name for name in FILES]
-    files.append(data.folder / "qrels" / f"{split}.tsv")
-    return fingerprint([file_sha256(path) for path in files])[:16]
 
 
 class _BeirModel:

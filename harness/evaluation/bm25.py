@@ -23,7 +23,7 @@ from mteb.abstasks import AbsTaskRetrieval
 
 from harness.errors import HarnessError
 from harness.evaluation.beir_data import load_beir
-from harness.evaluation.beir_runner import CUTOFFS, dataset_revision, score_rankings
+from harness.evaluation.beir_runner import CUTOFFS, score_rankings
 from harness.evaluation.beir_runner import EVALUATOR as BEIR_EVALUATOR
 from harness.evaluation.catalogue import new_task
 from harness.evaluation.encoder import Usage
@@ -134,7 +134,7 @@ def evaluate_bm25_beir(
         searcher.index(datasets.Dataset.from_list(documents), **settings)
         rankings = searcher.search(datasets.Dataset.from_list(queries), top_k=max(CUTOFFS), **settings)
         circumstances = Circumstances(
-            dataset_revision=dataset_revision(data, split),
+            dataset_revision=data.revision,
             evaluator=BEIR_EVALUATOR,
             versions=package_versions(),
             wall_seconds=round(time.monotonic() - began, 3),

@@ -88,11 +88,14 @@ def read_scores(path: Path) -> list[Score]:
         RecordError: If the file is missing or a line of it is no score; says which line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not str.splitlines: it also cuts at separators that JSON strings may hold as they are.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError as error:
         raise RecordError(f"{path}: no such file", cure="an evaluation writes it") from error
     scores = []
     for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
         try:
             scores.append(_ADAPTER.validate_json(line))
         except ValidationError as error:

@@ -16,7 +16,7 @@ from harness.identity import file_sha256, fingerprint, tree_sha256
 from harness.identity.canonical import to_plain
 from harness.plan.graph import Member, Plan, PlanRow, Step, make_step, merge_steps
 from harness.study import Recipe, Study
-from harness.study.benchmarks import Limits
+from harness.study.benchmarks import Limits, beir_datasets
 from harness.study.catalogue import task_types
 from harness.study.document import Base, BbcSource, Suite, Wheel
 from harness.study.task_prompts import MTEB, NONE, prompt_files, read_prompts
@@ -170,6 +170,8 @@ class _Compiler:
                     folder = self._study.resolve_path(suite.folder) / task
                     task_config["data_sha256"] = self._sha256(folder)
                     bindings["folder"] = str(folder.parent)
+                elif suite.evaluator == "beir" and not sources:
+                    task_config["dataset"] = to_plain(beir_datasets()[task])
                 step = self._make(
                     "evaluate",
                     task_config,

@@ -31,7 +31,11 @@ def _reads(step: Step) -> Iterator[tuple[RepositoryKind, str, str, str]]:
     if step.stage == "base" and "hub" in step.config["checkpoint"]:
         checkpoint = step.config["checkpoint"]
         yield "model", checkpoint["hub"], checkpoint["revision"], step.label
-    if step.stage == "evaluate" and step.config["evaluator"] == "mteb":
-        task = step.config["task"]
+    if step.stage != "evaluate":
+        return
+    task = step.config["task"]
+    if "dataset" in step.config:
+        yield "dataset", step.config["dataset"]["name"], step.config["dataset"]["revision"], task
+    if step.config["evaluator"] == "mteb":
         for dataset in task_datasets(task):
             yield "dataset", dataset.name, dataset.revision, task

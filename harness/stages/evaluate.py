@@ -2,8 +2,8 @@
 
 Configuration: `evaluator`, `evaluator_version`, `task`, the `splits` and `subsets` that count where some
 do not, `prompts`, the task's own `instructions` (side -> text, or `mteb`) and `normalize: false` where a
-suite asks for them, or `lexical` in place of a model,
-and the hash of a local folder's data. Inputs `model` and `source`; bindings `slug` and `folder`.
+suite asks for them, or `lexical` in place of a model, and for BEIR data the hash of a local folder or
+the `dataset` of the hub. Inputs `model` and `source`; bindings `slug` and `folder`.
 Output: `scores.jsonl`, `per_query.parquet` and `top.parquet` where a task has queries or repeated
 experiments, and mteb's own result files in its ResultCache layout.
 """
@@ -19,6 +19,7 @@ from harness.stages.context import StepContext
 from harness.study.benchmarks import Limits
 from harness.study.catalogue import BBC_TASKS
 from harness.study.recipe import PromptConfig
+from harness.study.task_facts import Dataset
 from harness.study.task_prompts import MTEB
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ def _evaluate(context: StepContext) -> list[Score]:
         from harness.evaluation.bm25 import evaluate_bm25_beir
 
         folder = _beir_folder(context)
+        split, *_ = Limits.of(config).splits or ("test",)
         if is_lexical:
-            return evaluate_bm25_beir(task, folder=folder, output=context.output)
-        return evaluate_beir(_encoder(context), task, folder=folder, output=context.output)
+            return evaluate_bm25_beir(task, folder=folder, output=context.output, split=split)
+        return evaluate_beir(_encoder(context), task, folder=folder, output=context.output, split=split)
     from harness.evaluation.bm25 import evaluate_bm25_mteb
     from harness.evaluation.mteb_runner import evaluate_mteb
 
@@ -63,6 +65,10 @@ def _evaluate(context: StepContext) -> list[Score]:
 def _beir_folder(context: StepContext) -> Path:
     if "folder" in context.bindings:
         return Path(context.bindings["folder"])
+    if "dataset" in context.config:
+        from harness.evaluation.beir_data import hub_folder
+
+        return hub_folder(Dataset(**context.config["dataset"]), mirrors=context.mirrors)
     return context.inputs["source"] / "beir"
 
 

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from harness.errors import StudyError, did_you_mean
 from harness.study.catalogue import PASSKEY_TASK, task_types
-from harness.study.task_facts import is_text_task, subset_languages
+from harness.study.task_facts import Dataset, is_text_task, subset_languages, task_datasets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,13 @@ def select_tasks(selection: Selection) -> dict[str, Limits]:
         )
     _check_text(kept)
     return kept
+
+
+@cache
+def beir_datasets() -> Mapping[str, Dataset]:
+    """Return the datasets of BEIR on the hub, in BEIR's layout, by name: `scifact`, `trec-covid`."""
+    found = (dataset for task in _benchmark_tasks("BEIR") for dataset in task_datasets(task))
+    return {dataset.name.partition("/")[2]: dataset for dataset in found}
 
 
 def _chosen(selection: Selection) -> dict[str, Limits]:

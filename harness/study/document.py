@@ -117,7 +117,8 @@ class Suite:
     source: str | None = None
     """Source that carries the data of this project's own tasks and BEIR folders."""
     folder: str | None = None
-    """Folder that holds BEIR-format folders, relative to the study file."""
+    """Folder that holds BEIR-format folders, packed (`.gz`) or not, relative to the study file. Without
+    it and without `source`, a beir suite reads BEIR's datasets on the hub, or the mirror's copy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.errors import StudyError, did_you_mean
 from harness.study import catalogue
-from harness.study.benchmarks import Limits, Selection, select_tasks
+from harness.study.benchmarks import Limits, Selection, beir_datasets, select_tasks
 from harness.study.document import Base, BbcSource, JsonlSource, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
 from harness.study.source_text import FieldPath, SourceText, read_source
@@ -160,6 +160,8 @@ def _check_exists(path: str, where: FieldPath, source: SourceText) -> None:
         )
 
 
+# The papers score this one on its development queries; its test split is another collection's.
+_BEIR_LIMITS = {"msmarco": Limits(splits=("dev",))}
 _FILTERS = ("benchmark", "tasks", "task_types", "languages", "exclude", "max_length")
 
 
@@ -186,7 +188,7 @@ def _resolve_suite(
         for name in (*_FILTERS, "unnormalized"):
             if name != "tasks" and getattr(suite, name):
                 raise source.error((*where, name), "goes with the evaluator mteb only")
-        return dict.fromkeys(suite.tasks, Limits())
+        return {task: _BEIR_LIMITS.get(task, Limits()) for task in suite.tasks}
     kinds = sorted(set(catalogue.task_types().values()))
     for index, kind in enumerate(suite.unnormalized):
         _check_known(kind, kinds, "task type", (*where, "unnormalized", index), source)
@@ -211,9 +213,14 @@ def _check_task(
     if isinstance(data, BbcSource):
         _check_known(task, catalogue.BBC_BEIR_FOLDERS, "BEIR folder", where, source)
     elif suite.folder is None:
-        raise source.error(
-            where, "a beir suite needs a `folder` of BEIR-format folders, or a source of kind bbc"
-        )
+        known = beir_datasets()
+        if task not in known:
+            raise source.error(
+                where,
+                f"no BEIR dataset {task!r} on the hub.{did_you_mean(task, known)}",
+                cure="a beir suite has a `folder` of BEIR-format folders, a source of kind bbc, or the"
+                " datasets of the hub by BEIR's names, such as scifact or trec-covid",
+            )
     else:
         _check_exists(f"{suite.folder}/{task}", where, source)
 

@@ -152,3 +152,11 @@ def read_packed(path: Path) -> list[dict[str, Any]]:
     """Read gzipped JSON lines."""
     with gzip.open(path, "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
+
+
+def pack(folder: Path, *, keep: bool = False) -> None:
+    """Pack every JSON lines and TSV file below a folder, in its place or beside it."""
+    for path in [*folder.rglob("*.jsonl"), *folder.rglob("*.tsv")]:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), mtime=0))
+        if not keep:
+            path.unlink()

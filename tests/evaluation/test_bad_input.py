@@ -13,61 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.execution.backends import InProcessBackend
-from harness.execution.collect import collect
 from harness.execution.journal import Journal
-from harness.execution.runner import RunSummary, run_plan
-from harness.execution.store import ArtifactStore
 from harness.models.embedder import Embedder
-from harness.plan import compile_plan
-from harness.records.schema import Record
-from harness.study import load_study
-from tests.study.builders import STUDY
+from tests.evaluation.bench import Bench
 
 _TASKS = ("STSBenchmark", "Banking77Classification")
 
 
-class _Bench:
-    """A study without training over two small tasks, run as often as a test likes."""
-
-    def __init__(self, folder: Path, checkpoint: Path, mirror: Path, *, bases: str = "") -> None:
-        text = STUDY[: STUDY.index("recipe:")].replace("{path: tiny}", f"{{path: {checkpoint}}}{bases}")
-        text += (
-            "recipe:\n  model: {base: tiny, max_length: 32}\n"
-            "  data: {source: news, pairs: headlines}\n  contrastive: {steps: 0}\n"
-            f"suites:\n  main: {{tasks: [{', '.join(_TASKS)}]}}\n"
-        )
-        if bases:
-            text += "factors:\n  model.base: [tiny, bad]\n"
-        (folder / "news").mkdir()
-        (folder / "news" / "content").write_text("news")
-        path = folder / "study.yaml"
-        path.write_text(text, encoding="utf-8")
-        self.study = load_study(path)
-        self.plan = compile_plan(self.study)
-        self.store = ArtifactStore(folder / "store")
-        self.mirror = mirror
-
-    def run(self) -> RunSummary:
-        return run_plan(
-            self.plan,
-            self.store,
-            InProcessBackend,
-            mirrors=(self.mirror,),
-            progress=lambda *_: None,
-        )
-
-    def records(self, summary: RunSummary) -> dict[tuple[str, str], Record]:
-        _, records = collect(self.study, self.plan, self.store, failures=summary.failed)
-        return {(record.variant, record.task): record for record in records if record.is_main}
-
-    def by_task(self, summary: RunSummary) -> dict[str, Record]:
-        return {task: record for (_, task), record in self.records(summary).items()}
+_SUITES = f"  main: {{tasks: [{', '.join(_TASKS)}]}}\n"
 
 
 @pytest.fixture
-def bench(tmp_path: Path, tiny_checkpoint: Path, mirror: Path) -> _Bench:
-    return _Bench(tmp_path, tiny_checkpoint, mirror)
+def bench(tmp_path: Path, tiny_checkpoint: Path, mirror: Path) -> Bench:
+    return Bench(tmp_path, tiny_checkpoint, mirror, suites=_SUITES)
 
 
 def _is_classification(texts: Sequence[str]) -> bool:
@@ -101,7 +59,7 @@ def _with_nan(vectors: np.ndarray) -> np.ndarray:
     ids=["nan", "dimension", "rows"],
 )
 def test_vectors_that_are_none_fail_their_cell_alone(
-    bench: _Bench, monkeypatch: pytest.MonkeyPatch, spoil: Any, said: str
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, spoil: Any, said: str
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(Embedder, "encode", _spoiled(spoil))
@@ -113,11 +71,11 @@ def test_vectors_that_are_none_fail_their_cell_alone(
     # The same command mends it, and what was scored is scored no more.
     again = bench.run()
     assert (len(again.done), len(again.reused)) == (1, 2)
-    assert {record.state for record in bench.records(again).values()} == {"ok"}
+    assert {record.state for record in bench.records(again)} == {"ok"}
 
 
 def test_a_full_disk_fails_its_cell_and_loses_nothing(
-    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsync, is_full = os.fsync, False
 
@@ -141,11 +99,11 @@ def test_a_full_disk_fails_its_cell_and_loses_nothing(
     assert "No space left on device" in records["Banking77Classification"].reason
     cache = bench.store.home / "cache" / "embeddings"
     assert all(path.suffix == ".safetensors" for path in cache.rglob("*") if path.is_file())
-    assert {record.state for record in bench.records(bench.run()).values()} == {"ok"}
+    assert {record.state for record in bench.records(bench.run())} == {"ok"}
 
 
 def test_a_disk_that_takes_no_journal_does_not_end_the_run(
-    bench: _Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = Journal.append
     (target,) = [
@@ -177,10 +135,17 @@ def test_a_base_without_an_end_token_fails_its_variant_alone(
         settings.pop(name, None)
     (bad / "tokenizer_config.json").write_text(json.dumps(settings))
     (bad / "special_tokens_map.json").unlink(missing_ok=True)
-    bench = _Bench(tmp_path, tiny_checkpoint, mirror, bases=f"\n  bad: {{path: {bad}}}")
+    bench = Bench(
+        tmp_path,
+        tiny_checkpoint,
+        mirror,
+        suites=_SUITES,
+        more="factors:\n  model.base: [tiny, bad]\n",
+        bases=f"\n  bad: {{path: {bad}}}",
+    )
     summary = bench.run()
     records = bench.records(summary)
-    states = {(variant.split("-")[0], task): record.state for (variant, task), record in records.items()}
+    states = {(record.variant.split("-")[0], record.task): record.state for record in records}
     assert {state for (base, _), state in states.items() if base == "bad"} == {"failed"}
     assert {state for (base, _), state in states.items() if base != "bad"} == {"ok"}
     (message,) = summary.failed.values()

@@ -14,7 +14,7 @@ from harness.evaluation.encoder import StudyEncoder
 from harness.evaluation.mteb_runner import evaluate_mteb
 from harness.evaluation.scores import Score
 from harness.study.recipe import PromptConfig
-from tests.evaluation.folders import read_packed, search_data, write_beir_folder
+from tests.evaluation.folders import pack, read_packed, search_data, write_beir_folder
 from tests.evaluation.toy import ToyEmbedder
 
 
@@ -135,6 +135,37 @@ def test_a_document_without_a_title_has_an_empty_one(
     assert _values(evaluate_beir(encoder, "small", folder=folder, output=tmp_path)) == _values(before)
 
 
+def _facts(scores: list[Score]) -> list[tuple[str, float | None, str]]:
+    return [(score.metric, score.value, score.dataset_revision) for score in scores]
+
+
+def test_a_packed_folder_is_the_plain_one(encoder: StudyEncoder, folder: Path, tmp_path: Path) -> None:
+    plain = evaluate_beir(encoder, "small", folder=folder, output=tmp_path / "plain")
+    lexical = evaluate_bm25_beir("small", folder=folder, output=tmp_path / "plain")
+    pack(folder)
+    assert {path.suffix for path in folder.rglob("*") if path.is_file()} == {".gz"}
+    # As the dataset's own folder, and as one that holds it under its name.
+    for place in (folder, folder.parent):
+        packed = evaluate_beir(encoder, "small", folder=place, output=tmp_path / "packed")
+        assert _facts(packed) == _facts(plain)
+    again = evaluate_bm25_beir("small", folder=folder, output=tmp_path / "packed")
+    assert _facts(again) == _facts(lexical)
+    assert all(path.suffix == ".gz" for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels/test.tsv"])
+def test_a_damaged_pack_is_named(name: str, encoder: StudyEncoder, folder: Path, tmp_path: Path) -> None:
+    pack(folder)
+    packed = folder / f"{name}.gz"
+    whole = packed.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    for damaged in (whole[: len(whole) // 2], bytes(flipped), b"no gzip file", b""):
+        packed.write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"{packed.name}: damaged|holds no"):
+            evaluate_beir(encoder, "small", folder=folder, output=tmp_path)
+
+
 def test_a_query_with_the_id_of_its_answer_is_refused(
     encoder: StudyEncoder, folder: Path, tmp_path: Path
 ) -> None:
@@ -160,6 +191,7 @@ def test_a_query_with_the_id_of_its_answer_is_refused(
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", "test.tsv: holds no judgement"),
         ("corpus.jsonl", "", "corpus.jsonl: holds no document"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\tx\n", "not a BEIR dataset"),
+        ("queries.jsonl", '["q0", "text"]\n', "not a BEIR dataset"),
     ],
 )
 def test_damaged_data_is_named(
