@@ -32,9 +32,15 @@ class PlannedStep:
 def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
     """Return the state of every step, in the plan's order."""
     latest = Journal(store.home / "journal.jsonl").latest()
+    # Two listings in place of two questions a step: plans have many steps, and most are not there.
+    touched = store.touched({step.stage for step in plan.steps.values()})
     planned: dict[str, PlannedStep] = {}
     for name, step in plan.steps.items():
-        state, reason = _state(step, store, planned, latest.get(name))
+        state, reason = (
+            _state(step, store, planned, latest.get(name))
+            if name in touched or name in latest
+            else ("run", _reason_to_run(step, planned))
+        )
         planned[name] = PlannedStep(step=step, state=state, reason=reason)
     return list(planned.values())
 
@@ -49,13 +55,15 @@ def _state(
         return "run", f"damaged, will be made anew: {error.message}"
     if store.is_locked(step.fingerprint):
         return "wait", "running in another process"
-    waiting = [
-        planned[name].step.name for name in step.inputs.values() if planned[name].state != "reuse"
-    ]
     if event is not None and event.kind == "failed":
         return "run", f"failed last time: {event.message.splitlines()[0]}"
     if event is not None and event.kind == "started":
         return "run", "was interrupted; goes on from its newest checkpoint"
-    if waiting:
-        return "run", f"after {', '.join(waiting)}"
-    return "run", "no artifact with this configuration yet"
+    return "run", _reason_to_run(step, planned)
+
+
+def _reason_to_run(step: Step, planned: dict[str, PlannedStep]) -> str:
+    waiting = [
+        planned[name].step.name for name in step.inputs.values() if planned[name].state != "reuse"
+    ]
+    return f"after {', '.join(waiting)}" if waiting else "no artifact with this configuration yet"

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,11 @@ class ArtifactStore:
                 return False
         except Timeout:
             return True
+
+    def touched(self, stages: Iterable[str]) -> set[str]:
+        """Return the fingerprints that have an artifact of one of `stages`, whole or not, or a lock."""
+        folders = [self.home / "locks", *(self.home / "artifacts" / stage for stage in stages)]
+        return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
 
     def find(self, stage: str, name: str) -> ArtifactRecord | None:
         """Return the record of a finished step, or None.

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,28 @@ def canonical_json(value: Any) -> str:
     )
 
 
+def join_canonical(members: Mapping[str, str]) -> str:
+    """Return the canonical JSON of an object whose members are given as canonical JSON.
+
+    Large plans make each shared part's text once: `join_canonical({k: canonical_json(v)})` is
+    `canonical_json({k: v})`.
+    """
+    return f"{{{','.join(f'{_write_key(name)}:{members[name]}' for name in sorted(members))}}}"
+
+
+@cache
+def _write_key(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
+
+
 def fingerprint(value: Any) -> str:
     """Return the SHA-256 of the canonical JSON of `value`, as 64 hexadecimal digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    return fingerprint_of_text(canonical_json(value))
+
+
+def fingerprint_of_text(text: str) -> str:
+    """Return the fingerprint of the value whose canonical JSON is `text`."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

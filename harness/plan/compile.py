@@ -6,20 +6,23 @@ and nothing more, so that variants share every step in which they do not differ.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness.identity import file_sha256, fingerprint, tree_sha256
+from harness.identity import canonical_json, file_sha256, tree_sha256
 from harness.identity.canonical import to_plain
-from harness.plan.graph import Member, Plan, PlanRow, Step, make_step, merge_steps
+from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
+from harness.plan.names import base_name, model_name, model_slug, stage_field
 from harness.study import Recipe, Study
 from harness.study.benchmarks import Limits, beir_datasets
 from harness.study.catalogue import task_types
-from harness.study.document import Base, BbcSource, Suite, Wheel
-from harness.study.task_prompts import MTEB, NONE, prompt_files, read_prompts
+from harness.study.document import BbcSource, Resources, Suite, Wheel
+from harness.study.recipe import ContrastiveConfig, DataConfig, PromptConfig, ReconstructionConfig
+from harness.study.task_prompts import MTEB, read_prompts
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
@@ -33,13 +36,34 @@ def compile_plan(study: Study) -> Plan:
     return _Compiler(study).compile()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ScoredTask:
+    """One task of a suite: what its evaluations have in common whatever the model."""
+
+    suite: str
+    task: str
+    config: Configuration
+    sources: Mapping[str, Step]
+    bindings: Mapping[str, str]
+
+
 class _Compiler:
-    """The steps made so far for one study."""
+    """The steps made so far for one study, and the parts that they share.
+
+    Variants differ in little: what depends on a part of a recipe is made once for each value of it.
+    """
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._made: list[Step] = []
+        self._steps: dict[str, Step] = {}
+        self._made: dict[tuple[Any, ...], Step] = {}
+        self._parts: dict[Any, tuple[Any, str]] = {}
         self._content: dict[Path, str] = {}
+        self._tasks: dict[PromptConfig | None, list[_ScoredTask]] = {}
+        self._versions: dict[str, str] = {}
+        plan = study.resources
+        self._resources: defaultdict[str, Resources] = defaultdict(lambda: plan.prepare)
+        self._resources.update(reconstruct=plan.train, contrast=plan.train, evaluate=plan.evaluate)
 
     def compile(self) -> Plan:
         rows = [
@@ -53,19 +77,38 @@ class _Compiler:
         ]
         for reference in self._study.references:
             rows.extend(self._untrained_rows() if reference == "untrained" else [self._bm25_row()])
-        return Plan(study=self._study.name, steps=merge_steps(self._made), rows=tuple(rows))
+        return Plan(study=self._study.name, steps=self._steps, rows=tuple(rows))
 
-    def _make(self, stage: str, config: Mapping[str, Any], *, label: str, **rest: Any) -> Step:
-        plan = self._study.resources
-        kinds = {"reconstruct": plan.train, "contrast": plan.train, "evaluate": plan.evaluate}
-        step = make_step(stage, config, label=label, resources=kinds.get(stage, plan.prepare), **rest)
-        self._made.append(step)
+    def _make(
+        self, stage: str, config: Mapping[str, Any] | Configuration, *, label: str, **rest: Any
+    ) -> Step:
+        step = make_step(stage, config, label=label, resources=self._resources[stage], **rest)
+        # Equal steps are one step, in the place where it was needed first.
+        return self._steps.setdefault(step.fingerprint, step)
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Step]) -> Step:
+        step = self._made.get(key)
+        if step is None:
+            step = self._made[key] = make()
         return step
+
+    def _part(self, value: Any, *, without: str = "") -> tuple[Any, str]:
+        """Return a hashable value as plain JSON values and canonical text, less one field."""
+        key = (type(value), value)
+        if key not in self._parts:
+            plain = to_plain(value)
+            if without:
+                del plain[without]
+            self._parts[key] = plain, canonical_json(plain)
+        return self._parts[key]
 
     def _wheel(self, wheel: Wheel) -> Step:
         return self._make("download", to_plain(wheel), label=f"{wheel.name} {wheel.version}")
 
     def _source(self, name: str) -> Step:
+        return self._once(("source", name), lambda: self._make_source(name))
+
+    def _make_source(self, name: str) -> Step:
         source = self._study.sources[name]
         # Where the data lie, and what people say of them, is no part of what they are.
         apart = {"wheel", "path", "in_domain"}
@@ -82,6 +125,10 @@ class _Compiler:
         return self._content[path]
 
     def _base(self, recipe: Recipe) -> Step:
+        key = ("base", recipe.model, recipe.prompts)
+        return self._once(key, lambda: self._make_base(recipe))
+
+    def _make_base(self, recipe: Recipe) -> Step:
         base = self._study.bases[recipe.model.base]
         checkpoint: dict[str, Any]
         inputs, bindings = {}, {}
@@ -98,98 +145,122 @@ class _Compiler:
             bindings["path"] = str(path.parent if base.gguf is not None else path)
         # The study's own name of the base is no part of what the base is.
         model = {**to_plain(recipe.model), "base": base_name(base)}
-        config = {"model": model, "prompts": _prompts(recipe), "checkpoint": checkpoint}
-        label = _model_name(base, recipe)
+        config = {"model": model, "prompts": self._prompts(recipe.prompts)[0], "checkpoint": checkpoint}
+        label = model_name(base, recipe)
         return self._make("base", config, label=label, inputs=inputs, bindings=bindings)
+
+    def _prompts(self, prompts: PromptConfig) -> tuple[Any, str]:
+        """Return the prompts that every text of a variant gets; a task's own are the evaluation's."""
+        return self._part(prompts, without="tasks")
 
     def _trained(self, recipe: Recipe) -> Step:
         step = self._base(recipe)
         weak = recipe.weak_data or recipe.data
-        for stage, field, data in (
-            ("contrast", "pretraining", weak),
-            ("reconstruct", "reconstruction", recipe.data),
-            ("contrast", "contrastive", recipe.data),
+        for stage, settings, data in (
+            ("contrast", recipe.pretraining, weak),
+            ("reconstruct", recipe.reconstruction, recipe.data),
+            ("contrast", recipe.contrastive, recipe.data),
         ):
-            settings = to_plain(getattr(recipe, field))
-            if settings["steps"] == 0:
-                continue
-            own_seed = settings.pop("seed")
-            seed = recipe.seed if own_seed is None else own_seed
-            config = {
-                "prompts": _prompts(recipe),
-                "pairs": data.pairs,
-                "sampling": {"batching": data.batching, "ratios": data.ratios},
-                stage_field(stage): settings,
-                "seed": seed,
-            }
-            label = f"{data.source}/{data.pairs}, seed {seed}"
-            inputs = {"model": step, "source": self._source(data.source)}
-            step = self._make(stage, config, label=label, inputs=inputs)
+            if settings.steps:
+                step = self._stage(step, stage, settings, data, recipe)
         return step
+
+    def _stage(
+        self,
+        model: Step,
+        stage: str,
+        settings: ContrastiveConfig | ReconstructionConfig,
+        data: DataConfig,
+        recipe: Recipe,
+    ) -> Step:
+        seed = recipe.seed if settings.seed is None else settings.seed
+        key = (stage, model.fingerprint, settings, data, recipe.prompts, seed)
+        if (made := self._made.get(key)) is not None:
+            return made
+        sampling = {"batching": data.batching, "ratios": data.ratios}
+        config = Configuration.join(
+            {
+                "prompts": self._prompts(recipe.prompts),
+                "pairs": self._part(data.pairs),
+                "sampling": (sampling, canonical_json(sampling)),
+                stage_field(stage): self._part(settings, without="seed"),
+                "seed": (seed, str(seed)),
+            }
+        )
+        inputs = {"model": model, "source": self._source(data.source)}
+        label = f"{data.source}/{data.pairs}, seed {seed}"
+        return self._made.setdefault(key, self._make(stage, config, label=label, inputs=inputs))
 
     def _member(self, recipe: Recipe) -> Member:
         model = self._trained(recipe)
         return self._scored(model, recipe, seed=recipe.seed if model.stage != "base" else None)
 
     def _scored(self, model: Step, recipe: Recipe, *, seed: int | None) -> Member:
-        name = _model_name(self._study.bases[recipe.model.base], recipe)
-        # One model under two sets of instructions is two lines, and must have two names.
-        slug = f"{name}{_instructed(recipe)}-{model.fingerprint[:12]}"
-        config = {"prompts": _prompts(recipe)}
+        base = self._study.bases[recipe.model.base]
+        slug = model_slug(base, recipe, model=model.fingerprint)
         return Member(
             slug=slug,
             model=model.fingerprint,
             seed=seed,
-            evaluations=self._evaluations(config, {"model": model}, slug=slug, recipe=recipe),
+            evaluations=self._evaluations({"model": model}, slug=slug, prompts=recipe.prompts),
         )
 
     def _evaluations(
-        self,
-        config: Mapping[str, Any],
-        inputs: Mapping[str, Step],
-        *,
-        slug: str,
-        recipe: Recipe | None = None,
+        self, inputs: Mapping[str, Step], *, slug: str, prompts: PromptConfig | None = None
     ) -> dict[tuple[str, str], str]:
-        found = {}
-        for suite_name, suite in self._study.suites.items():
-            sources = {"source": self._source(suite.source)} if suite.source else {}
+        """Return the steps that score one model, or lexical search where there are no prompts."""
+        if prompts not in self._tasks:
+            self._tasks[prompts] = list(self._scored_tasks(prompts))
+        return {
+            (one.suite, one.task): self._make(
+                "evaluate",
+                one.config,
+                label=f"{slug} on {one.task}",
+                inputs={**inputs, **one.sources},
+                bindings={"slug": slug, **one.bindings},
+            ).fingerprint
+            for one in self._tasks[prompts]
+        }
+
+    def _scored_tasks(self, prompts: PromptConfig | None) -> Iterator[_ScoredTask]:
+        whose = {"lexical": "bm25"} if prompts is None else {"prompts": self._prompts(prompts)[0]}
+        for name, suite in self._study.suites.items():
+            if suite.evaluator not in self._versions:
+                self._versions[suite.evaluator] = metadata.version(suite.evaluator)
             for task in suite.tasks:
-                task_config = {
-                    **config,
+                config = {
+                    **whose,
                     "evaluator": suite.evaluator,
                     # Another version may hold other data or compute another number under one name.
-                    "evaluator_version": metadata.version(suite.evaluator),
+                    "evaluator_version": self._versions[suite.evaluator],
                     "task": task,
                     # Named only where something is left out, so that suites share whole tasks.
-                    **self._study.limits.get((suite_name, task), Limits()).plain(),
-                    **(self._encoding(suite, task, recipe) if recipe else {}),
+                    **self._study.limits.get((name, task), Limits()).plain(),
+                    **(self._encoding(suite, task, prompts) if prompts else {}),
                 }
-                bindings = {"slug": slug}
+                bindings = {}
                 if suite.folder is not None:
                     folder = self._study.resolve_path(suite.folder) / task
-                    task_config["data_sha256"] = self._sha256(folder)
+                    config["data_sha256"] = self._sha256(folder)
                     bindings["folder"] = str(folder.parent)
-                elif suite.evaluator == "beir" and not sources:
-                    task_config["dataset"] = to_plain(beir_datasets()[task])
-                step = self._make(
-                    "evaluate",
-                    task_config,
-                    label=f"{slug} on {task}",
-                    inputs={**inputs, **sources},
+                elif suite.evaluator == "beir" and not suite.source:
+                    config["dataset"] = to_plain(beir_datasets()[task])
+                yield _ScoredTask(
+                    suite=name,
+                    task=task,
+                    config=Configuration.of(config),
+                    sources={"source": self._source(suite.source)} if suite.source else {},
                     bindings=bindings,
                 )
-                found[suite_name, task] = step.fingerprint
-        return found
 
-    def _encoding(self, suite: Suite, task: str, recipe: Recipe) -> dict[str, Any]:
+    def _encoding(self, suite: Suite, task: str, prompts: PromptConfig) -> dict[str, Any]:
         """Return how one task's texts are encoded, where it is not the usual way."""
         task_type = "Retrieval" if suite.evaluator == "beir" else task_types()[task]
         found: dict[str, Any] = {"normalize": False} if task_type in suite.unnormalized else {}
-        if recipe.prompts.tasks == MTEB and suite.evaluator == "mteb":
+        if prompts.tasks == MTEB and suite.evaluator == "mteb":
             return {**found, "instructions": MTEB}
-        prompts = read_prompts(recipe.prompts.tasks, folder=self._study.path.parent)
-        instructions = prompts.of_task(task, task_type) if prompts else {}
+        texts = read_prompts(prompts.tasks, folder=self._study.path.parent)
+        instructions = texts.of_task(task, task_type) if texts else {}
         return {**found, "instructions": instructions} if instructions else found
 
     def _untrained_rows(self) -> list[PlanRow]:
@@ -208,37 +279,6 @@ class _Compiler:
         return list(rows.values())
 
     def _bm25_row(self) -> PlanRow:
-        evaluations = self._evaluations({"lexical": "bm25"}, {}, slug="bm25")
+        evaluations = self._evaluations({}, slug="bm25")
         member = Member(slug="bm25", model="", seed=None, evaluations=evaluations)
         return PlanRow(label=BM25, levels={}, is_reference=True, members=(member,))
-
-
-def _prompts(recipe: Recipe) -> dict[str, Any]:
-    """Return the prompts that every text of a variant gets; a task's own are the evaluation's affair."""
-    return {name: value for name, value in to_plain(recipe.prompts).items() if name != "tasks"}
-
-
-def _instructed(recipe: Recipe) -> str:
-    tasks = recipe.prompts.tasks
-    if tasks == NONE:
-        return ""
-    if tasks in prompt_files():
-        return f"-{tasks}"
-    return f"-{re.sub('[^a-z0-9]+', '-', Path(tasks).stem.lower())}-{fingerprint(tasks)[:6]}"
-
-
-def stage_field(stage: str) -> str:
-    """Return the key under which a training stage's configuration holds its settings."""
-    return {"contrast": "contrastive", "reconstruct": "reconstruction"}[stage]
-
-
-def base_name(base: Base) -> str:
-    """Return the checkpoint's own name: the last part of its hub name, folder or file."""
-    if base.gguf is not None:
-        return Path(base.gguf).stem
-    return Path(base.hub or base.path or "").name
-
-
-def _model_name(base: Base, recipe: Recipe) -> str:
-    layers = f"-{recipe.model.num_layers}l" if recipe.model.num_layers is not None else ""
-    return f"{base_name(base)}{layers}".lower()

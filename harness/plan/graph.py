@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.identity import fingerprint
+from harness.identity import canonical_json, fingerprint_of_text, join_canonical
 from harness.identity.canonical import to_plain
 from harness.stages import STAGES
 from harness.study.document import Resources
@@ -36,7 +36,12 @@ class Step:
     @property
     def payload(self) -> dict[str, Any]:
         """What the fingerprint is the hash of; kept beside the artifact."""
-        return _payload(self.stage, self.config, self.inputs)
+        return {
+            "stage": self.stage,
+            "version": STAGES[self.stage].version,
+            "config": dict(self.config),
+            "inputs": dict(self.inputs),
+        }
 
     @property
     def name(self) -> str:
@@ -44,9 +49,36 @@ class Step:
         return f"{self.stage}-{self.fingerprint[:12]}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A step's resolved configuration with its canonical text, which many steps may share."""
+
+    plain: Mapping[str, Any]
+    """Plain JSON values; never changed."""
+    text: str
+    """The same as canonical JSON."""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Configuration:
+        """Return a configuration as plain values.
+
+        Raises:
+            TypeError: If it holds a value without a stable form, such as a path.
+        """
+        return cls.join({key: (plain := to_plain(config[key]), canonical_json(plain)) for key in config})
+
+    @classmethod
+    def join(cls, parts: Mapping[str, tuple[Any, str]]) -> Configuration:
+        """Return the configuration whose fields are given as plain values with their canonical text."""
+        return cls(
+            plain={key: plain for key, (plain, _) in parts.items()},
+            text=join_canonical({key: text for key, (_, text) in parts.items()}),
+        )
+
+
 def make_step(
     stage: str,
-    config: Mapping[str, Any],
+    config: Mapping[str, Any] | Configuration,
     *,
     label: str,
     resources: Resources,
@@ -58,26 +90,25 @@ def make_step(
     Raises:
         TypeError: If the configuration holds a value without a stable form, such as a path.
     """
-    plain = to_plain(config)
+    if not isinstance(config, Configuration):
+        config = Configuration.of(config)
     roles = {role: step.fingerprint for role, step in sorted((inputs or {}).items())}
+    parts = {
+        "config": config.text,
+        "inputs": join_canonical({role: f'"{name}"' for role, name in roles.items()}),
+        "stage": f'"{stage}"',
+        "version": str(STAGES[stage].version),
+    }
     return Step(
         stage=stage,
-        config=plain,
+        config=config.plain,
         inputs=roles,
-        fingerprint=fingerprint(_payload(stage, plain, roles)),
+        # What `Step.payload` would give, without writing the shared parts again.
+        fingerprint=fingerprint_of_text(join_canonical(parts)),
         label=label,
         resources=resources,
-        bindings=dict(bindings or {}),
+        bindings=bindings or {},
     )
-
-
-def _payload(stage: str, config: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "stage": stage,
-        "version": STAGES[stage].version,
-        "config": dict(config),
-        "inputs": dict(inputs),
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

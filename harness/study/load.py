@@ -226,8 +226,13 @@ def _check_task(
 
 
 def _check_recipes(variants: tuple[Variant, ...], document: StudyDocument, source: SourceText) -> None:
+    checked = set()
     for variant in variants:
         recipe = variant.recipes[0]
+        named = (recipe.model.base, recipe.data.source, recipe.data.pairs, recipe.prompts.tasks)
+        if named in checked:
+            continue
+        checked.add(named)
         _check_known(
             recipe.model.base, document.bases, "base", _place(variant, "model.base", source), source
         )

@@ -7,6 +7,7 @@ variant is resolved in full before anything runs, so a mistake in any level is f
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from harness.study.source_text import FieldPath, SourceText, dotted
 from harness.study.validation import allowed_fields, describe
 
 _RECIPE = TypeAdapter(Recipe)
+_SECTIONS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,23 +163,25 @@ def expand(document: StudyDocument, source: SourceText) -> Expansion:
         (_check_levels(extra.where, ("replicates", i, "where"), factors, source), extra.seeds)
         for i, extra in enumerate(document.replicates)
     ]
+    resolver = _Resolver(document.recipe, factors, source)
     variants = []
-    seen: dict[Recipe, str] = {}
+    seen: dict[tuple[int, ...], str] = {}
     for levels in _combinations(document.design, factors, baseline):
-        recipe = _resolve(document.recipe, levels, factors, source)
+        sections = resolver.resolve(levels)
         label = _label(levels)
-        if recipe in seen:
+        # Equal sections are one object.
+        known = seen.setdefault(tuple(map(id, sections.values())), label)
+        if known != label:
             raise source.error(
                 ("factors",),
-                f"{label!r} and {seen[recipe]!r} are the same recipe",
+                f"{label!r} and {known!r} are the same recipe",
                 cure="two levels set the same values; remove one of them",
             )
-        seen[recipe] = label
         seeds = list(document.seeds)
         for matching, extra in replicates:
             if all(levels[factor] == level for factor, level in matching.items()):
                 seeds.extend(extra)
-        recipes = tuple(replace(recipe, seed=seed) for seed in dict.fromkeys(seeds))
+        recipes = tuple(Recipe(**sections, seed=seed) for seed in dict.fromkeys(seeds))
         variants.append(Variant(label=label, levels=levels, recipes=recipes))
     return Expansion(
         variants=tuple(variants),
@@ -204,8 +208,46 @@ def _combinations(
                 yield {**baseline, factor: level}
 
 
+class _Resolver:
+    """Recipes of combinations of levels, section by section.
+
+    A section (`model`, `contrastive` ...) depends on the levels that touch it alone, and no rule spans
+    two of them. So each is checked once for each of its values, as part of a whole recipe, and variants
+    share it from then on.
+    """
+
+    def __init__(
+        self, recipe: dict[str, Any], factors: Mapping[str, _Levels], source: SourceText
+    ) -> None:
+        self._recipe, self._factors, self._source = recipe, factors, source
+        self._known: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._values: dict[tuple[str, Any], Any] = {}
+        self._touching: dict[str, tuple[str, ...]] = {
+            section: tuple(
+                factor
+                for factor, levels in factors.items()
+                if any(one.target[0] == section for level in levels.values() for one in level)
+            )
+            for section in _SECTIONS
+        }
+
+    def resolve(self, levels: Mapping[str, str]) -> dict[str, Any]:
+        """Return a recipe's sections by name; equal ones are one object, whatever the levels."""
+        keys = [
+            (section, tuple(map(levels.__getitem__, touching)))
+            for section, touching in self._touching.items()
+        ]
+        known = self._known
+        if any(key not in known for key in keys):
+            recipe = _resolve(self._recipe, levels, self._factors, self._source)
+            for key in keys:
+                value = getattr(recipe, key[0])
+                known[key] = self._values.setdefault((key[0], value), value)
+        return {key[0]: known[key] for key in keys}
+
+
 def _resolve(
-    recipe: dict[str, Any], levels: dict[str, str], factors: Mapping[str, _Levels], source: SourceText
+    recipe: dict[str, Any], levels: Mapping[str, str], factors: Mapping[str, _Levels], source: SourceText
 ) -> Recipe:
     data = copy.deepcopy(recipe)
     set_by: dict[FieldPath, FieldPath] = {}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.identity import canonical_json, derive_seed, fingerprint, tree_sha256
+from harness.identity import canonical_json, derive_seed, fingerprint, join_canonical, tree_sha256
 
 _json = st.recursive(
     st.none()
@@ -34,6 +34,13 @@ class _Config:
 @given(st.dictionaries(st.text(), _json, max_size=5))
 def test_the_order_of_keys_does_not_matter(value: dict[str, Any]) -> None:
     assert fingerprint(value) == fingerprint(dict(reversed(list(value.items()))))
+
+
+@given(st.dictionaries(st.text(), _json, max_size=5))
+def test_an_object_of_canonical_parts_is_canonical(value: dict[str, Any]) -> None:
+    assert join_canonical(
+        {name: canonical_json(part) for name, part in value.items()}
+    ) == canonical_json(value)
 
 
 @given(_json, _json)

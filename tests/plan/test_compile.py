@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.plan import Plan, compile_plan
+from harness.identity import fingerprint
+from harness.plan import Plan, Step, compile_plan
+from harness.plan.graph import make_step
 from harness.study import load_study
 from tests.study.builders import STUDY, edited, write_study
 
@@ -117,6 +120,33 @@ def test_slugs_tell_models_apart_and_are_safe_as_folder_names(tmp_path: Path) ->
     slugs = [member.slug for row in plan.rows for member in row.members]
     assert len(set(slugs)) == len(slugs)
     assert all(os.sep not in slug and "/" not in slug for slug in slugs)
+
+
+def test_a_step_made_of_shared_parts_has_the_fingerprint_of_its_payload(tmp_path: Path) -> None:
+    plan = _plan(tmp_path, STUDY + "references: [untrained, bm25]\nseeds: [1, 2]\n")
+    for name, step in plan.steps.items():
+        assert name == step.fingerprint == fingerprint(step.payload)
+
+
+def test_large_plans_make_each_step_once_and_share_what_variants_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def count(stage: str, *arguments: Any, **rest: Any) -> Step:
+        made.append(stage)
+        return make_step(stage, *arguments, **rest)
+
+    monkeypatch.setattr("harness.plan.compile.make_step", count)
+    rates = ", ".join(f"{number}e-5" for number in range(1, 41))
+    text = edited("factors:\n", f"factors:\n  contrastive.learning_rate: [{rates}]\n")
+    (tmp_path / "a").mkdir()
+    study = load_study(write_study(tmp_path / "a", text))
+    assert len({id(variant.recipes[0].contrastive) for variant in study.variants}) == 80
+    assert len({id(variant.recipes[0].model) for variant in study.variants}) == 1
+    plan = compile_plan(study)
+    assert len(study.variants) == 160
+    assert len(made) == len(plan.steps) == 160 * 2 + 3
 
 
 def test_the_longest_chain_is_the_most_urgent(tmp_path: Path) -> None:
