@@ -62,6 +62,10 @@ class RunDisplay:
             description = escape(f"{step.stage}: {step.label}")
             self._tasks[step.fingerprint] = self._progress.add_task(f"  {description}", total=None)
             return
+        if event == "elsewhere":
+            line = f"waiting for {escape(step.name)} {escape(step.label)}, {escape(message)}"
+            self._progress.console.print(line, soft_wrap=True)
+            return
         self._progress.advance(self._all)
         if (task := self._tasks.pop(step.fingerprint, None)) is not None:
             self._progress.remove_task(task)

@@ -1,8 +1,8 @@
 """One step, run in whatever process a backend chose for it.
 
-Owns what happens between a plan's step and its artifact: the lock, the log, the threads, the run and
-the publishing. The rule: a step whose artifact has come to be meanwhile is not run again, and a step
-that fails leaves its checkpoints for the next try.
+Owns what happens between a plan's step and its artifact: the lease, the log, the threads, the run
+and the publishing. The rule: a step that another process holds is left to it, one whose artifact has
+come to be meanwhile is not run again, and a step that fails leaves its checkpoints for the next try.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import IO, Literal
 
 from harness.errors import HarnessError
 from harness.execution.journal import Journal, utc_now
+from harness.execution.leases import Lease, LeaseLostError
 from harness.execution.store import ArtifactRecord, ArtifactStore, describe_files
 from harness.identity.provenance import describe_machine, package_versions
 from harness.plan import Step
@@ -35,6 +36,8 @@ class Job:
     inputs: Mapping[str, str]
     """Role -> stage of the step that fills it."""
     mirrors: tuple[str, ...] = ()
+    expired: bytes | None = None
+    """Beat of the lease that is to be taken over, if its holder was given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,8 @@ class Outcome:
 
     step: str
     """Fingerprint."""
-    state: Literal["done", "reused", "failed"]
+    state: Literal["done", "reused", "failed", "held"]
+    """`held`: another process runs it, or took it over."""
     seconds: float = 0.0
     message: str = ""
     """Why it failed."""
@@ -66,34 +70,51 @@ def run_job(job: Job) -> Outcome:
 
 def _attempt(job: Job, started: float) -> Outcome:
     store = ArtifactStore(Path(job.home))
+    name = job.step.fingerprint
+    lease = store.leases.acquire(name, expired=job.expired)
+    if lease is None:
+        return Outcome(step=name, state="held")
+    with lease:
+        # Another driver may have finished it since this one looked.
+        if store.has(job.step.stage, name):
+            return Outcome(step=name, state="reused")
+        return _run_held(job, store, lease, started)
+
+
+def _run_held(job: Job, store: ArtifactStore, lease: Lease, started: float) -> Outcome:
     step = job.step
     journal = Journal(store.home / "journal.jsonl")
-    with store.lock(step.fingerprint):
-        # Another driver may have finished it while this one waited for the lock.
-        if store.has(step.stage, step.fingerprint):
-            return Outcome(step=step.fingerprint, state="reused")
-        journal.append("started", step=step.fingerprint, study=job.study)
-        log_file = store.log_file(step.stage, step.fingerprint)
-        log_file.parent.mkdir(parents=True, exist_ok=True)
-        with log_file.open("a", encoding="utf-8", buffering=1) as log, _redirected(log):
-            log.write(f"--- {utc_now()} {step.stage}: {step.label}\n")
-            try:
-                _run(job, store, log, started)
-            except Exception as error:
-                message = _describe(error)
-                # What went wrong is known; that a full disk takes no note of it must not hide it.
-                with contextlib.suppress(OSError):
-                    log.write(traceback.format_exc())
-                    journal.append("failed", step=step.fingerprint, study=job.study, message=message)
-                seconds = time.monotonic() - started
-                return Outcome(step=step.fingerprint, state="failed", seconds=seconds, message=message)
-        journal.append("finished", step=step.fingerprint, study=job.study)
+    journal.append("started", step=step.fingerprint, study=job.study)
+    log_file = store.log_file(step.stage, step.fingerprint)
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    with log_file.open("a", encoding="utf-8", buffering=1) as log, _redirected(log):
+        log.write(f"--- {utc_now()} {step.stage}: {step.label}\n")
+        try:
+            _run(job, store, lease, log, started)
+        except LeaseLostError as error:
+            log.write(f"{error.message}\n")
+            return Outcome(step=step.fingerprint, state="held", message=error.message)
+        except Exception as error:
+            message = _describe(error)
+            # What went wrong is known; that a full disk takes no note of it must not hide it.
+            with contextlib.suppress(OSError):
+                log.write(traceback.format_exc())
+                journal.append("failed", step=step.fingerprint, study=job.study, message=message)
+            seconds = time.monotonic() - started
+            return Outcome(step=step.fingerprint, state="failed", seconds=seconds, message=message)
+    journal.append("finished", step=step.fingerprint, study=job.study)
     return Outcome(step=step.fingerprint, state="done", seconds=time.monotonic() - started)
 
 
-def _run(job: Job, store: ArtifactStore, log: IO[str], started: float) -> None:
+def _run(job: Job, store: ArtifactStore, lease: Lease, log: IO[str], started: float) -> None:
     step = job.step
-    output, scratch = store.partial(step.fingerprint)
+    output, scratch = store.partial(step.fingerprint, lease.token)
+
+    def report(line: str) -> None:
+        if lease.is_lost:
+            lease.check()
+        log.write(f"{utc_now()} {line}\n")
+
     context = StepContext(
         config=step.config,
         inputs={role: store.folder(job.inputs[role], name) for role, name in step.inputs.items()},
@@ -106,7 +127,7 @@ def _run(job: Job, store: ArtifactStore, log: IO[str], started: float) -> None:
         resources=step.resources,
         device="auto" if step.resources.gpus > 0 else "cpu",
         mirrors=tuple(Path(mirror) for mirror in job.mirrors),
-        report=lambda line: _write_line(log, line),
+        report=report,
     )
     STAGES[step.stage].run(context)
     digests, sizes = describe_files(output)
@@ -122,11 +143,8 @@ def _run(job: Job, store: ArtifactStore, log: IO[str], started: float) -> None:
         wall_seconds=round(time.monotonic() - started, 3),
         finished=utc_now(),
     )
+    lease.check()
     store.publish(record, output)
-
-
-def _write_line(log: IO[str], line: str) -> None:
-    log.write(f"{utc_now()} {line}\n")
 
 
 def _describe(error: Exception) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from harness.plan import Plan, Step
 
-State = Literal["waiting", "ready", "running", "done", "failed", "skipped", "cancelled"]
+State = Literal["waiting", "ready", "running", "elsewhere", "done", "failed", "skipped", "cancelled"]
 Rank = tuple[float, float, int, int]
 Lane = tuple[str, int, float]
 """Stage, processors and devices: ready steps that are alike in what they need."""
@@ -131,8 +131,12 @@ class Queue:
                 skipped += [name, *self._skip_after(name, cause=cause)]
         return skipped
 
+    def leave(self, name: str) -> None:
+        """A step that was taken runs in another process already."""
+        self._set(name, "elsewhere")
+
     def put_back(self, name: str) -> None:
-        """A running step is to be started again."""
+        """A step that was taken is to be started again."""
         self._set(name, "waiting")
         self._settle(name)
 
@@ -141,7 +145,7 @@ class Queue:
         cancelled = []
         pending = list(names)
         for name in pending:
-            if self._states.get(name) in {"waiting", "ready", "running"}:
+            if self._states.get(name) in {"waiting", "ready", "running", "elsewhere"}:
                 self._set(name, "cancelled")
                 cancelled.append(name)
                 pending += self._after[name]

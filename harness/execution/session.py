@@ -7,6 +7,8 @@ depends on it, and whatever ends the session leaves everything that was finished
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,18 @@ from typing import Literal, Self
 
 from harness.execution.backends import Backend
 from harness.execution.job import Job, Outcome
+from harness.execution.leases import Held
 from harness.execution.queue import Queue, Room, State
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore
+from harness.execution.watching import Watch
 from harness.plan import Plan, Step
 
 Progress = Callable[[str, Step, str], None]
-"""Called with an event (`started`, or a state of `Ended`), its step and a message."""
+"""Called with an event (`started`, `elsewhere`, or a state of `Ended`), its step and a message."""
+
+LOOK_SECONDS = 1.0
+_UNDER_WAY: tuple[State, ...] = ("running", "ready", "elsewhere")
 
 EndState = Literal["done", "reused", "failed", "skipped", "cancelled"]
 
@@ -57,6 +64,8 @@ class Session:
         open_backend: Makes the backend; called when there is something to run.
         mirrors: Folders that stand in for the hub.
         progress: Told of every event.
+        watch: Sees when a step that runs elsewhere is to be taken over.
+        look_seconds: Between two looks at the steps that run elsewhere.
     """
 
     def __init__(
@@ -66,6 +75,8 @@ class Session:
         *,
         mirrors: tuple[Path, ...] = (),
         progress: Progress = lambda *_: None,
+        watch: Watch | None = None,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.ended: dict[str, Ended] = {}
         """Fingerprint -> end, of every step that has ended so far."""
@@ -74,6 +85,9 @@ class Session:
         self._backend: Backend | None = None
         self._mirrors = tuple(str(mirror.absolute()) for mirror in mirrors)
         self._progress = progress
+        self._watch = watch or Watch(store.leases)
+        self._look_seconds = look_seconds
+        self._next_look = 0.0
         self._queue = Queue()
         self._studies: dict[str, str] = {}
         self._news: list[Ended] = []
@@ -122,13 +136,27 @@ class Session:
         Returns:
             The ends, in their order; empty after the timeout, or when nothing is left to do.
         """
-        self._start_ready()
-        if not self._news and self._backend is not None and self._queue.num("running"):
-            heard = self._backend.wait(timeout)
-            if heard is not None:
-                self._take(*heard)
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            self._look_elsewhere()
+            self._start_ready()
+            if not self._news:
+                self._listen(end - time.monotonic())
+            if self._news or time.monotonic() >= end or self.is_idle:
+                break
         news, self._news = self._news, []
         return news
+
+    def _listen(self, seconds: float) -> None:
+        """Wait for a running step to end, or for the next look at those that run elsewhere."""
+        if self._queue.num("elsewhere"):
+            seconds = min(seconds, self._look_seconds)
+        if self._backend is not None and self._queue.num("running"):
+            heard = self._backend.wait(None if seconds == math.inf else max(seconds, 0.0))
+            if heard is not None:
+                self._take(*heard)
+        elif self._queue.num("elsewhere"):
+            time.sleep(max(seconds, 0.0))
 
     def state(self, name: str) -> State:
         """Return how far a step is that some plan brought, by its fingerprint."""
@@ -137,7 +165,7 @@ class Session:
     @property
     def is_idle(self) -> bool:
         """Whether everything has ended and been told. Other plans may still be added."""
-        open_states: tuple[State, ...] = ("running",) if self._is_stopping else ("running", "ready")
+        open_states = _UNDER_WAY[:1] if self._is_stopping else _UNDER_WAY
         return not self._news and not self._queue.num(*open_states)
 
     def cancel(self, names: Iterable[str]) -> list[str]:
@@ -176,20 +204,46 @@ class Session:
                 step = self._queue.take(Room())
             if step is None:
                 return
-            self._backend.submit(self._job(step))
+            held = self._store.leases.held(step.fingerprint)
+            expired = self._watch.expired(step.fingerprint)
+            if held is not None and not held.is_dead and held.beat != expired:
+                self._leave(step, held)
+                continue
+            self._backend.submit(self._job(step, expired))
             self._progress("started", step, "")
 
-    def _job(self, step: Step) -> Job:
+    def _leave(self, step: Step, held: Held | None) -> None:
+        """Let another process run a step, and use its result."""
+        self._queue.leave(step.fingerprint)
+        self._progress("elsewhere", step, f"running on {held.describe()}" if held else "")
+
+    def _look_elsewhere(self) -> None:
+        """See which of the steps that run elsewhere are done, and which are to be run here after all."""
+        if not self._queue.num("elsewhere") or time.monotonic() < self._next_look:
+            return
+        for name in self._queue.names("elsewhere"):
+            if self._store.has(self._queue.steps[name].stage, name):
+                self._tell(name, "reused", "made by another process meanwhile")
+                self._queue.finish(name)
+            elif self._watch.look(name) != "held":
+                self._queue.put_back(name)
+        self._next_look = time.monotonic() + self._look_seconds
+
+    def _job(self, step: Step, expired: bytes | None) -> Job:
         return Job(
             step=step,
             study=self._studies[step.fingerprint],
             home=str(self._store.home),
             inputs={role: self._queue.steps[needed].stage for role, needed in step.inputs.items()},
             mirrors=self._mirrors,
+            expired=expired,
         )
 
     def _take(self, name: str, outcome: Outcome) -> None:
         if self._queue.state(name) != "running":
+            return
+        if outcome.state == "held":
+            self._leave(self._queue.steps[name], self._store.leases.held(name))
             return
         self._tell(name, outcome.state, outcome.message, seconds=outcome.seconds)
         if outcome.state == "failed":

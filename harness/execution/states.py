@@ -1,6 +1,6 @@
 """What would happen to each step of a plan now, and why.
 
-Owns the three states of a planned step. Asking changes nothing and takes no lock.
+Owns the three states of a planned step. Asking changes nothing and takes no lease.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Literal
 
 from harness.errors import StoreError
 from harness.execution.journal import Event, Journal
+from harness.execution.leases import Held
 from harness.execution.store import ArtifactStore
 from harness.plan import Plan, Step
 
@@ -32,12 +33,13 @@ class PlannedStep:
 def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
     """Return the state of every step, in the plan's order."""
     latest = Journal(store.home / "journal.jsonl").latest()
-    # Two listings in place of two questions a step: plans have many steps, and most are not there.
-    touched = store.touched({step.stage for step in plan.steps.values()})
+    living = store.leases.living()
+    # A listing in place of a question a step: plans have many steps, and most are not there.
+    touched = store.touched({step.stage for step in plan.steps.values()}) | living.keys()
     planned: dict[str, PlannedStep] = {}
     for name, step in plan.steps.items():
         state, reason = (
-            _state(step, store, planned, latest.get(name))
+            _state(step, store, planned, latest.get(name), living.get(name))
             if name in touched or name in latest
             else ("run", _reason_to_run(step, planned))
         )
@@ -46,15 +48,19 @@ def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
 
 
 def _state(
-    step: Step, store: ArtifactStore, planned: dict[str, PlannedStep], event: Event | None
+    step: Step,
+    store: ArtifactStore,
+    planned: dict[str, PlannedStep],
+    event: Event | None,
+    held: Held | None,
 ) -> tuple[StepState, str]:
     try:
         if (record := store.find(step.stage, step.fingerprint)) is not None:
             return "reuse", f"made {record.finished} in {record.wall_seconds:.0f} s"
     except StoreError as error:
         return "run", f"damaged, will be made anew: {error.message}"
-    if store.is_locked(step.fingerprint):
-        return "wait", "running in another process"
+    if held is not None:
+        return "wait", f"running on {held.describe()}"
     if event is not None and event.kind == "failed":
         return "run", f"failed last time: {event.message.splitlines()[0]}"
     if event is not None and event.kind == "started":

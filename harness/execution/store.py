@@ -1,12 +1,13 @@
 """The artifact store: finished steps by fingerprint, each whole or not at all.
 
 Owns the folder layout of `$HARNESS_HOME` and the one way in which an artifact comes to be: work in a
-partial folder, fsync, write the record last, rename. The rule: what has a record is complete, and
-its record says what it was made from, field by field, and what its files' bytes are.
+partial folder, fsync, write the record last, rename. The rule: what has a record is complete, its
+record says what it was made from, field by field, and what its files' bytes are, and nobody replaces it
+while it is whole.
 
     artifacts/<stage>/<fingerprint>/    files of the artifact, and artifact.json
     partial/<fingerprint>/              output and checkpoints of a step in flight
-    locks/<fingerprint>                 held while a step runs; released by the system on a kill
+    leases/<fingerprint>.<generation>   whose step in flight it is
     logs/<stage>-<fingerprint>.log      what a step said
     cache/                              embeddings that evaluation steps share
     tracking/<stage>-<fingerprint>/     files of trackers, where a study asks for some; a short name
@@ -16,18 +17,21 @@ its record says what it was made from, field by field, and what its files' bytes
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import StoreError
+from harness.execution.leases import Leases
 from harness.identity import file_sha256, fingerprint
 
 RECORD_NAME = "artifact.json"
@@ -71,6 +75,7 @@ class ArtifactStore:
 
     def __init__(self, home: Path) -> None:
         self.home = home.absolute()
+        self.leases = Leases(self.home / "leases")
 
     def folder(self, stage: str, name: str) -> Path:
         """Return where the artifact of a step is or would be."""
@@ -88,25 +93,9 @@ class ArtifactStore:
         """Return where the records of a study are kept."""
         return self.home / "studies" / study
 
-    def lock(self, name: str) -> FileLock:
-        """Return the lock that whoever runs the step must hold; not yet acquired."""
-        path = self.home / "locks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(path)
-
-    def is_locked(self, name: str) -> bool:
-        """Return whether some process is running the step now."""
-        if not (self.home / "locks" / name).exists():
-            return False
-        try:
-            with self.lock(name).acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
-
     def touched(self, stages: Iterable[str]) -> set[str]:
-        """Return the fingerprints that have an artifact of one of `stages`, whole or not, or a lock."""
-        folders = [self.home / "locks", *(self.home / "artifacts" / stage for stage in stages)]
+        """Return the fingerprints that have an artifact of one of `stages`, whole or not."""
+        folders = [self.home / "artifacts" / stage for stage in stages]
         return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
 
     def find(self, stage: str, name: str) -> ArtifactRecord | None:
@@ -155,20 +144,28 @@ class ArtifactStore:
             if file_sha256(folder / file) != digest:
                 raise StoreError(f"{folder / file}: content changed", cure=_rebuild_cure(folder))
 
-    def partial(self, name: str) -> tuple[Path, Path]:
-        """Return the fresh output folder and the surviving scratch folder of a step."""
-        output = self.home / "partial" / name / "output"
-        scratch = self.home / "partial" / name / "scratch"
-        shutil.rmtree(output, ignore_errors=True)
+    def partial(self, name: str, token: str) -> tuple[Path, Path]:
+        """Return the fresh output folder and the surviving scratch folder of a step.
+
+        Args:
+            name: Fingerprint of the step.
+            token: Of the lease under which it runs. What is left of other leases' output is removed: who
+                holds none any more must not write into a successor's.
+        """
+        folder = self.home / "partial" / name
+        for left in folder.glob("output-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        output = folder / f"output-{token}"
+        scratch = folder / "scratch"
         output.mkdir(parents=True)
-        scratch.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(exist_ok=True)
         return output, scratch
 
     def publish(self, record: ArtifactRecord, output: Path) -> Path:
         """Make `output` the artifact of `record` and return its folder.
 
-        The caller holds the step's lock. After a kill at any instant the artifact is there whole or
-        not at all.
+        The caller holds the step's lease. After a kill at any instant the artifact is there whole or
+        not at all; one that is there and whole already stays.
         """
         for file in record.files:
             _sync(output / file)
@@ -176,13 +173,29 @@ class ArtifactStore:
         (output / RECORD_NAME).write_text(text + "\n", encoding="utf-8")
         _sync(output / RECORD_NAME)
         _sync(output)
-        folder = self.folder(record.payload["stage"], record.fingerprint)
+        stage = record.payload["stage"]
+        folder = self.folder(stage, record.fingerprint)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        output.rename(folder)
+        try:
+            # Refused by the system where a folder that is not empty has the name.
+            output.rename(folder)
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+            if not self.has(stage, record.fingerprint):
+                self.discard(stage, record.fingerprint)
+                output.rename(folder)
         _sync(folder.parent)
         shutil.rmtree(self.home / "partial" / record.fingerprint, ignore_errors=True)
         return folder
+
+    def discard(self, stage: str, name: str) -> None:
+        """Remove an artifact: in one instant from sight, then from the disk."""
+        away = self.home / "partial" / name / f"output-{secrets.token_hex(4)}"
+        away.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.folder(stage, name).rename(away)
+        shutil.rmtree(away, ignore_errors=True)
 
 
 def describe_files(folder: Path) -> tuple[dict[str, str], dict[str, int]]:

@@ -11,7 +11,7 @@ from harness.errors import StoreError
 from harness.execution.journal import Journal
 from harness.execution.states import plan_states
 from harness.execution.store import RECORD_NAME, ArtifactStore
-from tests.execution.fake import CountingStage, diamond, run
+from tests.execution.fake import CountingStage, diamond, run, text_of
 
 
 def test_the_record_beside_an_artifact_holds_what_it_was_made_from(
@@ -67,9 +67,33 @@ def test_damage_is_told_with_the_file_and_the_cure(stage: CountingStage, tmp_pat
 def test_a_step_running_elsewhere_is_waited_for(stage: CountingStage, tmp_path: Path) -> None:
     plan, steps = diamond()
     store = ArtifactStore(tmp_path)
-    with store.lock(steps["a"].fingerprint):
+    lease = store.leases.acquire(steps["a"].fingerprint)
+    assert lease is not None
+    with lease:
         states = {planned.step.label: planned.state for planned in plan_states(plan, store)}
     assert states == {"a": "wait", "b": "run", "c": "run", "d": "run", "e": "run"}
+    assert plan_states(plan, store)[0].state == "run"
+
+
+def test_an_artifact_that_is_whole_is_never_replaced_and_a_damaged_one_is(
+    stage: CountingStage, tmp_path: Path
+) -> None:
+    plan, steps = diamond()
+    run(plan, tmp_path)
+    store = ArtifactStore(tmp_path)
+    name = steps["a"].fingerprint
+    record = store.find("count", name)
+    assert record is not None
+    output, _ = store.partial(name, "token")
+    (output / "text").write_text("A()")
+    store.publish(record, output)
+    assert text_of(tmp_path, steps["a"]) == "a()"
+    (store.folder("count", name) / "text").unlink()
+    output, _ = store.partial(name, "token")
+    (output / "text").write_text("A()")
+    store.publish(record, output)
+    assert text_of(tmp_path, steps["a"]) == "A()"
+    assert not (tmp_path / "partial" / name).exists()
 
 
 def test_states_give_reasons(stage: CountingStage, tmp_path: Path) -> None:
