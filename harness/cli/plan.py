@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import asdict
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.cli.commitments import check_comparisons
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
     HomeOption,
@@ -47,9 +49,10 @@ def command(
     states = plan_states(plan, ArtifactStore(home or default_home()))
     check_plan(study, states, chosen_mirrors(mirror, loaded), profile=profile)
     check_tracking(states)
+    confounded = check_comparisons(loaded, plan, states)
     counts = Counter[str](planned.state for planned in states)
     if json:
-        print_json(_as_json(plan, states, counts))
+        print_json({**_as_json(plan, states, counts), "confounded": [asdict(one) for one in confounded]})
         return
     # Piped output keeps whole lines: cutting them to a guessed width would lose data.
     console = Console() if sys.stdout.isatty() else Console(width=200)
@@ -72,6 +75,8 @@ def command(
         f"{num_rows} variants, {num_models} trained models, {len(states)} steps: "
         f"{counts['run']} to run, {counts['reuse']} reused, {counts['wait']} running elsewhere"
     )
+    for one in confounded:
+        console.print(f"allowed, and marked in tables: {escape(one.describe())}")
 
 
 def _as_json(plan: Plan, states: list[PlannedStep], counts: Counter[str]) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.cli.commitments import check_comparisons
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
     HomeOption,
@@ -65,6 +66,7 @@ def command(
     states = plan_states(plan, store)
     check_plan(study, states, mirrors, profile=profile)
     check_tracking(states)
+    check_comparisons(loaded, plan, states)
     try:
         with RunDisplay(len(plan.steps), home=str(store.home)) as display:
             summary = run_plan(

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.evaluation.scores import read_scores
-from harness.execution.configuration import derive_quantities, describe_row, flatten, split_shared
+from harness.execution.configuration import describe_row, flatten, split_shared
 from harness.execution.store import ArtifactStore
 from harness.plan import Plan
 from harness.plan.graph import Member
+from harness.plan.quantities import derive_quantities
 from harness.records.per_query import PER_QUERY_NAME, PUBLISHED_EXTRAS, owned, write_study_scores
 from harness.records.schema import Record
 from harness.records.store import write_records
@@ -102,7 +103,7 @@ def _unscored(
     shared: Mapping[str, Any],
     failures: Mapping[str, str],
 ) -> Record:
-    culprit = next((step for step in _lineage(plan, name) if step in failures), None)
+    culprit = next((step for step in plan.lineage(name) if step in failures), None)
     rerun = f"harness run {study.path}"
     if culprit is None:
         state, reason = "missing", f"not run yet: {rerun}"
@@ -121,14 +122,6 @@ def _unscored(
         reason=reason,
         evaluator=evaluator,
     )
-
-
-def _lineage(plan: Plan, name: str) -> list[str]:
-    """Return `name` and everything that it is made from."""
-    found = [name]
-    for step in found:
-        found.extend(needed for needed in plan.steps[step].inputs.values() if needed not in found)
-    return found
 
 
 def _summarise(study: Study, plan: Plan) -> StudySummary:

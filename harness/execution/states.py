@@ -5,14 +5,16 @@ Owns the three states of a planned step. Asking changes nothing and takes no lea
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import StoreError
 from harness.execution.journal import Event, Journal
 from harness.execution.leases import Held
-from harness.execution.store import ArtifactStore
+from harness.execution.store import ArtifactRecord, ArtifactStore
 from harness.plan import Plan, Step
+from harness.plan.environments import Made
 
 StepState = Literal["run", "reuse", "wait"]
 
@@ -28,6 +30,8 @@ class PlannedStep:
     step: Step
     state: StepState
     reason: str
+    record: ArtifactRecord | None = None
+    """Of its artifact, where that is there."""
 
 
 def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
@@ -38,13 +42,26 @@ def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
     touched = store.touched({step.stage for step in plan.steps.values()}) | living.keys()
     planned: dict[str, PlannedStep] = {}
     for name, step in plan.steps.items():
-        state, reason = (
+        planned[name] = (
             _state(step, store, planned, latest.get(name), living.get(name))
             if name in touched or name in latest
-            else ("run", _reason_to_run(step, planned))
+            else PlannedStep(step=step, state="run", reason=_reason_to_run(step, planned))
         )
-        planned[name] = PlannedStep(step=step, state=state, reason=reason)
     return list(planned.values())
+
+
+def made_before(planned: Iterable[PlannedStep]) -> dict[str, Made]:
+    """Return fingerprint -> how it was made, of the steps that are done."""
+    return {
+        one.step.fingerprint: Made(
+            versions=one.record.versions,
+            machine=one.record.machine,
+            seconds=one.record.wall_seconds,
+            num_bytes=sum(one.record.sizes.values()),
+        )
+        for one in planned
+        if one.record is not None
+    }
 
 
 def _state(
@@ -53,19 +70,22 @@ def _state(
     planned: dict[str, PlannedStep],
     event: Event | None,
     held: Held | None,
-) -> tuple[StepState, str]:
+) -> PlannedStep:
     try:
         if (record := store.find(step.stage, step.fingerprint)) is not None:
-            return "reuse", f"made {record.finished} in {record.wall_seconds:.0f} s"
+            reason = f"made {record.finished} in {record.wall_seconds:.0f} s"
+            return PlannedStep(step=step, state="reuse", reason=reason, record=record)
     except StoreError as error:
-        return "run", f"damaged, will be made anew: {error.message}"
+        reason = f"damaged, will be made anew: {error.message}"
+        return PlannedStep(step=step, state="run", reason=reason)
     if held is not None:
-        return "wait", f"running on {held.describe()}"
+        return PlannedStep(step=step, state="wait", reason=f"running on {held.describe()}")
+    reason = _reason_to_run(step, planned)
     if event is not None and event.kind == "failed":
-        return "run", f"failed last time: {event.message.splitlines()[0]}"
+        reason = f"failed last time: {event.message.splitlines()[0]}"
     if event is not None and event.kind == "started":
-        return "run", "was interrupted; goes on from its newest checkpoint"
-    return "run", _reason_to_run(step, planned)
+        reason = "was interrupted; goes on from its newest checkpoint"
+    return PlannedStep(step=step, state="run", reason=reason)
 
 
 def _reason_to_run(step: Step, planned: dict[str, PlannedStep]) -> str:

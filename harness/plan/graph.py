@@ -142,6 +142,13 @@ class Plan:
     """Fingerprint -> step, in an order in which they can run."""
     rows: tuple[PlanRow, ...]
 
+    def lineage(self, name: str) -> list[str]:
+        """Return a step and everything that it is made from, nearest first; nothing for no step."""
+        found = [name] if name else []
+        for step in found:
+            found.extend(needed for needed in self.steps[step].inputs.values() if needed not in found)
+        return found
+
     def dependants(self) -> dict[str, list[str]]:
         """Return fingerprint -> fingerprints of the steps that take it as an input."""
         found: dict[str, list[str]] = {name: [] for name in self.steps}

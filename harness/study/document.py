@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from harness.study.commitments import Budget, Comparison
 from harness.study.recipe import STRICT, Count, PositiveFloat, PositiveInt
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
@@ -154,6 +155,14 @@ class ResourcePlan:
     prepare: Resources = field(default_factory=Resources)
     train: Resources = field(default_factory=Resources)
     evaluate: Resources = field(default_factory=Resources)
+    devices: PositiveInt | None = None
+    """Devices at hand, over which forecasts spread the steps; processor cores where no step asks for a
+    GPU. One when empty."""
+    teraflops: PositiveFloat | None = None
+    """What one device can do a second in the steps' number format, by its maker's sheet; forecasts
+    without recorded durations take a wide range when empty."""
+    price_per_gpu_hour: PositiveFloat | None = None
+    """Money that one GPU costs for an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +205,14 @@ class StudyDocument:
     replicates: tuple[Replicate, ...] = ()
     references: tuple[Literal["untrained", "bm25"], ...] = ()
     """Lines for orientation: the base without training, and lexical search."""
+    comparisons: tuple[Comparison, ...] = ()
+    """Pairs of rows that must be alike in all but one factor; when empty, each level of every factor
+    with the baseline's."""
+    allow: tuple[str, ...] = ()
+    """Fields in which compared rows may differ beside the factor, such as `contrastive.global_batch`, or
+    `versions` and `devices`; tables mark them."""
+    budget: Budget = field(default_factory=Budget)
+    """What the study may cost."""
     resources: ResourcePlan = field(default_factory=ResourcePlan)
     mirrors: tuple[str, ...] = ()
     """Folders that stand in for the hub, relative to the study file; the network is then not used."""

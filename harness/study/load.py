@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import StudyError, did_you_mean
 from harness.study import catalogue
 from harness.study.benchmarks import Limits, Selection, beir_datasets, select_tasks
+from harness.study.commitments import Budget, Comparison, resolve_comparisons
 from harness.study.document import Base, BbcSource, JsonlSource, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
 from harness.study.source_text import FieldPath, SourceText, read_source
@@ -43,6 +44,9 @@ class Study:
     resources: ResourcePlan
     mirrors: tuple[Path, ...] = ()
     """Folders that stand in for the hub; no part of any result's identity."""
+    comparisons: tuple[Comparison, ...] = ()
+    """Which rows are compared, and in what else they may differ."""
+    budget: Budget = field(default_factory=Budget)
     limits: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
     """(suite, task) -> the splits and subsets that count, where the suite leaves some out."""
 
@@ -107,6 +111,8 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
         references=document.references,
         resources=document.resources,
         mirrors=tuple((path.parent / mirror).resolve() for mirror in document.mirrors),
+        comparisons=resolve_comparisons(document, source),
+        budget=document.budget,
         limits={
             (name, task): limit
             for name, tasks in limits.items()

@@ -125,13 +125,18 @@ def resolve_baseline(
 ) -> dict[str, str]:
     """Return factor -> level of the baseline; the first level where the study names none."""
     chosen = {name: next(iter(levels)) for name, levels in factors.items()}
-    chosen.update(_check_levels(document.baseline, ("baseline",), factors, source))
+    chosen.update(check_levels(document.baseline, ("baseline",), factors, source))
     return chosen
 
 
-def _check_levels(
+def check_levels(
     given: Mapping[str, Any], where: FieldPath, factors: Mapping[str, _Levels], source: SourceText
 ) -> dict[str, str]:
+    """Return factor -> name of the level that is given for it.
+
+    Raises:
+        StudyError: For a factor or level that the study has not.
+    """
     found = {}
     for factor, value in given.items():
         if factor not in factors:
@@ -160,7 +165,7 @@ def expand(document: StudyDocument, source: SourceText) -> Expansion:
     factors = read_factors(document, source)
     baseline = resolve_baseline(document, factors, source)
     replicates = [
-        (_check_levels(extra.where, ("replicates", i, "where"), factors, source), extra.seeds)
+        (check_levels(extra.where, ("replicates", i, "where"), factors, source), extra.seeds)
         for i, extra in enumerate(document.replicates)
     ]
     resolver = _Resolver(document.recipe, factors, source)

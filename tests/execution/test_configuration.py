@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.execution.collect import in_domain_tasks
-from harness.execution.configuration import derive_quantities, describe_row, split_shared
+from harness.execution.configuration import describe_row, split_shared
 from harness.plan import Plan, compile_plan
+from harness.plan.quantities import derive_quantities
 from harness.study import load_study
 from tests.study.builders import STUDY, edited, write_study
 
