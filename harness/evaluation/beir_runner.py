@@ -1,9 +1,9 @@
 """One model on one BEIR dataset.
 
-Owns `evaluate_beir`: BEIR's own loader, exact search and metrics around an encoder, and the files that
-keep what they gave: a small JSON file of means, and the scores of single queries as Parquet. The rule:
-the numbers are BEIR's (means rounded to five digits, a document with the query's own id never
-counted), and on the same data nDCG@10 is the one that mteb gives.
+Owns `evaluate_beir`: BEIR's own loader and metrics around an encoder and an exact streaming search, and
+the files that keep what they gave: a small JSON file of means, and the scores of single queries as
+Parquet. The rule: the numbers are BEIR's (means rounded to five digits, a document with the query's own
+id never counted), and on the same data nDCG@10 is the one that mteb gives.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytrec_eval
-import torch
 from beir.retrieval.evaluation import EvaluateRetrieval
-from beir.retrieval.search.dense import DenseRetrievalExactSearch
 
 from harness.evaluation.beir_data import BeirData, load_beir
 from harness.evaluation.encoder import Encoder
 from harness.evaluation.identities import check_query
 from harness.evaluation.isolation import preserved_random_state, without_bars
+from harness.evaluation.overheads.search import CHUNK_DOCUMENTS
 from harness.evaluation.per_query import Details, check_means, query_values
 from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import RETRIEVAL_METRICS, Circumstances
+from harness.evaluation.top_k import TopK, places_by_identifier
 from harness.identity.provenance import package_versions
 
 EVALUATOR = f"beir {metadata.version('beir')}"
@@ -42,7 +42,6 @@ _METRICS = {
     "recall_at_10": "Recall@10",
     "recall_at_100": "Recall@100",
 }
-_SECOND_QUERY = "\0second"
 
 
 def evaluate_beir(
@@ -75,7 +74,7 @@ def evaluate_beir(
         began = time.monotonic()
         data = load_beir(dataset, folder, split=split)
         encoder.begin()
-        rankings = _search(encoder, dataset, data)
+        rankings = rank_beir(encoder, dataset, data)
         usage = encoder.usage()
         circumstances = Circumstances(
             prompt_hash=usage.prompt_hash,
@@ -165,32 +164,29 @@ def _details(
     return details
 
 
-class _BeirModel:
-    """An encoder as BEIR's search calls it."""
-
-    def __init__(self, encoder: Encoder, task: str) -> None:
-        self._encoder = encoder
-        self._task = task
-
-    def encode_queries(self, queries: Sequence[str], **_: Any) -> torch.Tensor:
-        return torch.from_numpy(self._encoder.encode_texts(queries, side="query", task=self._task))
-
-    def encode_corpus(self, corpus: Sequence[Mapping[str, str]], **_: Any) -> torch.Tensor:
-        # Title and text are joined as both BEIR's own models and mteb join them.
-        texts = [f"{document['title']} {document['text']}".strip() for document in corpus]
-        return torch.from_numpy(self._encoder.encode_texts(texts, side="document", task=self._task))
-
-
-def _search(encoder: Encoder, dataset: str, data: BeirData) -> Rankings:
-    search = DenseRetrievalExactSearch(_BeirModel(encoder, dataset), show_progress_bar=False)
-    retrieval = EvaluateRetrieval(search, k_values=list(CUTOFFS), score_function="cos_sim")
-    queries = dict(data.queries)
-    if len(queries) == 1:
-        # BEIR's search looks at the second query to learn the size of the corpus.
-        queries[_SECOND_QUERY] = next(iter(queries.values()))
-    rankings: Rankings = retrieval.retrieve(data.corpus, queries)
-    rankings.pop(_SECOND_QUERY, None)
-    return rankings
+def rank_beir(encoder: Encoder, dataset: str, data: BeirData) -> Rankings:
+    """Return BEIR's ranking: cosine, a document with the query's own id left out, ties by identifier."""
+    queries = encoder.encode_texts(list(data.queries.values()), side="query", task=dataset)
+    identifiers = list(data.corpus)
+    place = {identifier: number for number, identifier in enumerate(identifiers)}
+    best = TopK(
+        queries,
+        k=max(CUTOFFS),
+        places=places_by_identifier(identifiers),
+        excluded=np.array([place.get(query, -1) for query in data.queries]),
+    )
+    # Title and text are joined as both BEIR's own models and mteb join them.
+    texts = [f"{document['title']} {document['text']}".strip() for document in data.corpus.values()]
+    for first in range(0, len(texts), CHUNK_DOCUMENTS):
+        chunk = texts[first : first + CHUNK_DOCUMENTS]
+        best.add(encoder.encode_texts(chunk, side="document", task=dataset))
+    return {
+        query: {
+            identifiers[document]: score
+            for document, score in zip(found.documents.tolist(), found.scores.tolist(), strict=True)
+        }
+        for query, found in zip(data.queries, best.best(), strict=True)
+    }
 
 
 def _write_metrics(

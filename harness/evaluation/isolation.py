@@ -1,21 +1,19 @@
 """What an evaluation may not leave behind, and what may not slow it down.
 
 Owns the guards around a run of mteb: the state of the random generators (every mteb task and evaluator
-seeds the global ones), the number of threads, and labels read as a list. The rule: a guard changes
-nothing about a score.
+seeds the global ones), the number of threads, and progress bars. The rule: a guard changes nothing about
+a score. What mteb wastes is left to `overheads`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from mteb.abstasks import AbsTaskClassification
-from mteb.abstasks.aggregated_task import AbsTaskAggregate
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tqdm.std import tqdm  # type: ignore[import-untyped]
 
@@ -65,50 +63,3 @@ def without_bars() -> Iterator[None]:
         yield
     finally:
         tqdm.__init__ = original
-
-
-def read_labels_as_list(task: Any) -> None:
-    """Let a classification task read its label column once instead of once a row.
-
-    `datasets` hands out columns that go to disk at every index, and mteb indexes the labels of the whole
-    training split ten times over and walks the test labels some 400 times: a minute for 13,000 rows.
-    Only tasks that use mteb's own two methods are touched, on the object, so the scores stay what they
-    are.
-    """
-    if isinstance(task, AbsTaskAggregate):
-        for part in task.metadata.tasks:
-            read_labels_as_list(part)
-    # The parts of an aggregate are shared by all its objects, so they may come here again.
-    if not isinstance(task, AbsTaskClassification) or "_calculate_scores" in vars(task):
-        return
-    kind = type(task)
-    if kind._undersample_data is AbsTaskClassification._undersample_data:
-        task._undersample_data = _with_label_list(task._undersample_data, task.label_column_name)
-    if kind._calculate_scores is AbsTaskClassification._calculate_scores:
-        calculate = task._calculate_scores
-        task._calculate_scores = lambda y_test, y_pred: calculate(y_test[:], y_pred)
-
-
-class _ListedLabels:
-    """A dataset whose label column is a list; all else is the dataset's own."""
-
-    def __init__(self, dataset: Any, column: str) -> None:
-        self._dataset = dataset
-        self._column = column
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, key: Any) -> Any:
-        found = self._dataset[key]
-        return found[:] if key == self._column else found
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._dataset, name)
-
-
-def _with_label_list(undersample: Callable[..., Any], column: str) -> Callable[..., Any]:
-    def undersample_listed(dataset: Any, *args: Any, **kwargs: Any) -> Any:
-        return undersample(_ListedLabels(dataset, column), *args, **kwargs)
-
-    return undersample_listed

@@ -26,8 +26,9 @@ from harness.errors import DataError, HarnessError
 from harness.evaluation.catalogue import new_task
 from harness.evaluation.encoder import Competitor
 from harness.evaluation.identities import check_first_place
-from harness.evaluation.isolation import preserved_random_state, read_labels_as_list, without_bars
+from harness.evaluation.isolation import preserved_random_state, without_bars
 from harness.evaluation.mirror import find_dataset, use_mirrors
+from harness.evaluation.overheads import without_overheads
 from harness.evaluation.per_query import Details, check_means, experiments_of, watch
 from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import Circumstances, scores_of, scores_without_value
@@ -73,7 +74,6 @@ def evaluate_mteb(
         job = new_task(task, limits)
         absent = _leave_out_absent_subsets(job, mirrors)
         _load(job)
-        read_labels_as_list(job)
         details = Details(task)
         watch(job, details)
         encoder.begin()
@@ -98,16 +98,17 @@ def evaluate_mteb(
 
 
 def _run(encoder: Competitor, task: Any, cache: Any, *, batch_size: int) -> Any:
-    results = mteb.evaluate(
-        encoder,
-        task,
-        cache=cache,
-        # Results are reused by the step they belong to, never by the names in a folder.
-        overwrite_strategy="always",
-        encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
-        co2_tracker=False,
-        show_progress_bar=False,
-    )
+    with without_overheads(encoder, task) as model:
+        results = mteb.evaluate(
+            model,
+            task,
+            cache=cache,
+            # Results are reused by the step they belong to, never by the names in a folder.
+            overwrite_strategy="always",
+            encode_kwargs={"batch_size": batch_size, "show_progress_bar": False},
+            co2_tracker=False,
+            show_progress_bar=False,
+        )
     return results.task_results[0]
 
 

@@ -4,7 +4,6 @@ import contextlib
 import io
 import random
 
-import datasets
 import mteb
 import numpy as np
 import torch
@@ -13,7 +12,6 @@ from tqdm.auto import tqdm  # type: ignore[import-untyped]
 from harness.evaluation.isolation import (
     limited_threads,
     preserved_random_state,
-    read_labels_as_list,
     without_bars,
 )
 
@@ -53,26 +51,3 @@ def test_bars_are_quiet_only_inside() -> None:
     with without_bars():
         assert shown() == ""
     assert "2/2" in shown()
-
-
-def test_labels_read_as_a_list_give_the_same_sample_and_the_same_scores() -> None:
-    labels = np.random.default_rng(0).integers(0, 5, size=300).tolist()
-    data = datasets.Dataset.from_dict({"text": [str(n) for n in range(300)], "label": labels})
-    predicted = np.random.default_rng(1).integers(0, 5, size=300)
-    stock, ours = (mteb.get_task("Banking77Classification") for _ in range(2))
-    read_labels_as_list(ours)
-    indices: dict[str, list[int] | None] = {"stock": None, "ours": None}
-    for experiment in range(3):
-        results = {}
-        for name, task in (("stock", stock), ("ours", ours)):
-            sample, indices[name], chosen = task._undersample_data(data, experiment, indices[name])
-            results[name] = (list(sample["text"]), list(indices[name] or ()), chosen)
-        assert results["stock"] == results["ours"]
-    assert stock._calculate_scores(data["label"], predicted) == ours._calculate_scores(
-        data["label"], predicted
-    )
-
-
-def test_tasks_that_are_no_plain_classification_are_left_alone() -> None:
-    for name in ("STSBenchmark", "SciFact", "CQADupstackRetrieval"):
-        read_labels_as_list(mteb.get_task(name))
