@@ -150,6 +150,8 @@ def _load(folder: Path, files: Mapping[str, Path], split: str) -> tuple[Any, Any
     try:
         return loader.load_custom()
     except KeyError as error:
+        if None in loader.queries:
+            raise DataError(f"{folder / FILES[1]}: a query has no _id") from error
         raise DataError(
             f"{folder}: qrels/{split}.tsv judges query {error}, which queries.jsonl lacks"
         ) from error

@@ -192,6 +192,7 @@ def test_a_query_with_the_id_of_its_answer_is_refused(
         ("corpus.jsonl", "", "corpus.jsonl: holds no document"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\tx\n", "not a BEIR dataset"),
         ("queries.jsonl", '["q0", "text"]\n', "not a BEIR dataset"),
+        ("queries.jsonl", '{"id": "q0", "text": "x"}\n', "a query has no _id"),
     ],
 )
 def test_damaged_data_is_named(
