@@ -52,6 +52,14 @@ class RecordError(HarnessError):
     """Records that contradict each other or cannot be read."""
 
 
+class NonFiniteError(HarnessError):
+    """A loss or a gradient that is not a finite number."""
+
+
+class MemoryLimitError(HarnessError):
+    """Memory that does not suffice, of a device or of the machine, whatever was tried."""
+
+
 def _rebuild(kind: type[HarnessError], message: str, cure: str) -> HarnessError:
     return kind(message, cure=cure)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,6 +24,7 @@ from harness.cli.progress import RunDisplay
 from harness.cli.tracking import check_tracking
 from harness.execution.backends import Backend, InProcessBackend
 from harness.execution.collect import collect, collect_per_query, write_study
+from harness.execution.process_backend import ProcessBackend
 from harness.execution.runner import RunSummary, run_plan
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore, default_home
@@ -38,14 +40,15 @@ def command(
     profile: ProfileOption = None,
     home: HomeOption = None,
     backend: Annotated[
-        Literal["ray", "in-process"], typer.Option(help="Where steps run: side by side on Ray, or here.")
+        Literal["ray", "processes", "in-process"],
+        typer.Option(help="Where steps run: on Ray, in processes of this machine, or one by one here."),
     ] = "ray",
     address: Annotated[
         str,
         typer.Option(envvar="RAY_ADDRESS", help="Ray cluster to join; a local one is started if empty."),
     ] = "",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processor cores for a local Ray. Default: all.")
+        int | None, typer.Option(min=1, help="Processor cores of this machine to use. Default: all.")
     ] = None,
     mirror: MirrorOption = None,
     reports: Annotated[
@@ -112,6 +115,8 @@ def _finish(
 def _opener(backend: str, address: str, workers: int | None) -> Callable[[], Backend]:
     if backend == "in-process":
         return InProcessBackend
+    if backend == "processes":
+        return partial(ProcessBackend, num_cpus=workers)
 
     def open_ray() -> Backend:
         from harness.execution.ray_backend import RayBackend

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from harness.errors import HarnessError
-from harness.execution.journal import Journal, utc_now
+from harness.execution.failures import Failure, PreemptedError, describe_error
+from harness.execution.journal import JOURNAL_NAME, Journal, utc_now
 from harness.execution.leases import Lease, LeaseLostError
 from harness.execution.store import ArtifactRecord, ArtifactStore, describe_files
 from harness.identity.provenance import describe_machine, package_versions
@@ -49,8 +48,13 @@ class Outcome:
     state: Literal["done", "reused", "failed", "held"]
     """`held`: another process runs it, or took it over."""
     seconds: float = 0.0
-    message: str = ""
+    failure: Failure | None = None
     """Why it failed."""
+
+    @property
+    def message(self) -> str:
+        """Why it failed, for people."""
+        return self.failure.message if self.failure is not None else ""
 
 
 def run_job(job: Job) -> Outcome:
@@ -60,11 +64,21 @@ def run_job(job: Job) -> Outcome:
         return _attempt(job, started)
     except OSError as error:
         # A full disk also refuses the log and the journal: the run goes on all the same.
-        return Outcome(
+        seconds = time.monotonic() - started
+        failure = describe_error(error)
+        return Outcome(step=job.step.fingerprint, state="failed", seconds=seconds, failure=failure)
+
+
+def note_failure(job: Job, failure: Failure) -> None:
+    """Tell the journal why a job failed, as far as the disk allows it."""
+    with contextlib.suppress(OSError):
+        Journal(Path(job.home) / JOURNAL_NAME).append(
+            "preempted" if failure.kind == "preempted" else "failed",
             step=job.step.fingerprint,
-            state="failed",
-            seconds=time.monotonic() - started,
-            message=_describe(error),
+            study=job.study,
+            message=failure.message,
+            failure=failure.kind,
+            signature=failure.signature,
         )
 
 
@@ -83,7 +97,7 @@ def _attempt(job: Job, started: float) -> Outcome:
 
 def _run_held(job: Job, store: ArtifactStore, lease: Lease, started: float) -> Outcome:
     step = job.step
-    journal = Journal(store.home / "journal.jsonl")
+    journal = Journal(store.home / JOURNAL_NAME)
     journal.append("started", step=step.fingerprint, study=job.study)
     log_file = store.log_file(step.stage, step.fingerprint)
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -93,15 +107,15 @@ def _run_held(job: Job, store: ArtifactStore, lease: Lease, started: float) -> O
             _run(job, store, lease, log, started)
         except LeaseLostError as error:
             log.write(f"{error.message}\n")
-            return Outcome(step=step.fingerprint, state="held", message=error.message)
-        except Exception as error:
-            message = _describe(error)
+            return Outcome(step=step.fingerprint, state="held")
+        except (Exception, PreemptedError) as error:
+            failure = describe_error(error)
             # What went wrong is known; that a full disk takes no note of it must not hide it.
             with contextlib.suppress(OSError):
                 log.write(traceback.format_exc())
-                journal.append("failed", step=step.fingerprint, study=job.study, message=message)
+            note_failure(job, failure)
             seconds = time.monotonic() - started
-            return Outcome(step=step.fingerprint, state="failed", seconds=seconds, message=message)
+            return Outcome(step=step.fingerprint, state="failed", seconds=seconds, failure=failure)
     journal.append("finished", step=step.fingerprint, study=job.study)
     return Outcome(step=step.fingerprint, state="done", seconds=time.monotonic() - started)
 
@@ -145,14 +159,6 @@ def _run(job: Job, store: ArtifactStore, lease: Lease, log: IO[str], started: fl
     )
     lease.check()
     store.publish(record, output)
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, HarnessError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno is not None:
-        return f"{os.strerror(error.errno)}: {error.filename or ''}"
-    return f"{type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager

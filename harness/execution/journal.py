@@ -16,7 +16,10 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-EventKind = Literal["started", "finished", "failed"]
+JOURNAL_NAME = "journal.jsonl"
+"""Its name in the store."""
+
+EventKind = Literal["started", "finished", "failed", "preempted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,10 @@ class Event:
     time: str
     """UTC, ISO 8601."""
     message: str = ""
+    failure: str = ""
+    """Kind of failure, of `failures.FAILURE_KINDS`."""
+    signature: str = ""
+    """Alike for the same fault in other steps."""
 
 
 _EVENT = TypeAdapter(Event)
@@ -45,9 +52,26 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def append(self, kind: EventKind, *, step: str, study: str, message: str = "") -> None:
+    def append(
+        self,
+        kind: EventKind,
+        *,
+        step: str,
+        study: str,
+        message: str = "",
+        failure: str = "",
+        signature: str = "",
+    ) -> None:
         """Add one event. One write call a line, so that two drivers' lines do not mix."""
-        event = Event(kind=kind, step=step, study=study, time=utc_now(), message=message)
+        event = Event(
+            kind=kind,
+            step=step,
+            study=study,
+            time=utc_now(),
+            message=message,
+            failure=failure,
+            signature=signature,
+        )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as file:
             # A kill in mid-line leaves a torn end: start on a line of our own.

@@ -1,7 +1,7 @@
 """Jobs on Ray: one Ray Core task a job, with the resources that its step asks for.
 
-Owns starting or joining a cluster and telling a crashed worker from a failed step. A local cluster is
-bound to loopback, has no dashboard, and ends with this process.
+Owns starting or joining a cluster and telling a node that went away from a failed step. A local cluster
+is bound to loopback, has no dashboard, and ends with this process.
 """
 
 from __future__ import annotations
@@ -13,17 +13,37 @@ from collections.abc import Collection
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.execution.job import Job, Outcome, run_job
+from harness.execution.failures import describe_error, lack_of_memory, preemption
+from harness.execution.job import Job, Outcome, note_failure
 from harness.execution.queue import Room
+from harness.execution.workers import Worker
 
 _CONNECT_SECONDS = 10.0
 
-# Read by the workers' numeric libraries when they load.
-_WORKER_ENVIRONMENT = {
-    # Threads that spin while they wait slow down a machine whose cores are all in use.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TOKENIZERS_PARALLELISM": "false",
-}
+_worker: Worker | None = None
+"""The worker of this Ray worker process, kept for further steps that need no device."""
+
+
+def run_in_group(job: Job) -> Outcome:
+    """Run a job in a process group of its own, which ends with this Ray worker process.
+
+    A step with a device gets a fresh process: what a library keeps of a device's memory, it keeps until
+    its process ends.
+    """
+    global _worker
+    if job.step.resources.gpus > 0:
+        worker = Worker()
+        try:
+            return worker.run(job)
+        finally:
+            worker.kill()
+    if _worker is None:
+        _worker = Worker()
+    outcome = _worker.run(job)
+    if outcome.failure is not None or _worker.is_old:
+        _worker.kill()
+        _worker = None
+    return outcome
 
 
 class RayBackend:
@@ -54,7 +74,6 @@ class RayBackend:
         shared: dict[str, Any] = {
             "log_to_driver": False,
             "logging_level": "ERROR",
-            "runtime_env": {"env_vars": _WORKER_ENVIRONMENT},
         }
         try:
             if address:
@@ -75,7 +94,7 @@ class RayBackend:
                 "the local Ray cluster would listen on more than loopback",
                 cure="Ray was imported before this run was started; start it in a process of its own",
             )
-        self._remote = ray.remote(max_retries=0)(run_job)
+        self._remote = ray.remote(max_retries=0)(run_in_group)
         self._running: dict[Any, Job] = {}
 
     def submit(self, job: Job) -> None:
@@ -106,16 +125,20 @@ class RayBackend:
         return self._collect(finished[0])
 
     def _collect(self, finished: Any) -> tuple[str, Outcome]:
-        name = self._running.pop(finished).step.fingerprint
+        job = self._running.pop(finished)
+        exceptions = self._ray.exceptions
         try:
-            return name, self._ray.get(finished)
-        except self._ray.exceptions.OutOfMemoryError as error:
-            message = f"the machine ran out of memory: {error}"
-        except self._ray.exceptions.WorkerCrashedError:
-            message = "the worker process died; the step's log tells how far it came"
-        except self._ray.exceptions.RayError as error:
-            message = f"{type(error).__name__}: {error}"
-        return name, Outcome(step=name, state="failed", message=message)
+            outcome: Outcome = self._ray.get(finished)
+        except exceptions.OutOfMemoryError as error:
+            failure = lack_of_memory(f"Ray ended the step's process: {error}")
+        except (exceptions.WorkerCrashedError, exceptions.NodeDiedError):
+            failure = preemption("the step's node or Ray worker went away")
+        except exceptions.RayError as error:
+            failure = describe_error(error)
+        else:
+            return job.step.fingerprint, outcome
+        note_failure(job, failure)
+        return job.step.fingerprint, Outcome(step=job.step.fingerprint, state="failed", failure=failure)
 
     @property
     def room(self) -> Room:

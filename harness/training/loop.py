@@ -17,7 +17,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from harness.errors import HarnessError
+from harness.errors import NonFiniteError
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
 from harness.training.checkpoints import CheckpointFolder
 from harness.training.curves import Curves
@@ -115,7 +115,7 @@ def run_loop(
         ranks: The processes that train together.
 
     Raises:
-        HarnessError: When a loss or a gradient is not finite; names step and pairs.
+        NonFiniteError: When a loss or a gradient is not finite; names step and pairs.
         ProbeError: When an adapter factor does not learn.
     """
     optimizer = make_optimizer(parameters, settings)
@@ -234,7 +234,7 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], settings: LoopSetting
 def _check_finite(step: int, outcome: StepOutcome, norm: float) -> None:
     for name, value in (("loss", outcome.loss), ("gradient norm", norm)):
         if not math.isfinite(value):
-            raise HarnessError(
+            raise NonFiniteError(
                 f"{name} is {value} at step {step}, on pairs {list(outcome.rows)} (counted from 0)",
                 cure="Lower the learning rate or raise the temperature; look at those pairs.",
             )

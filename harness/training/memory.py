@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MemoryLimitError
+from harness.identity.memory import memory_limit_bytes, peak_memory_bytes
 from harness.models.forward import embed_rows
 
 Result = TypeVar("Result")
@@ -40,11 +41,11 @@ class MicroBatch:
         """Take half as many tokens from now on.
 
         Raises:
-            HarnessError: When a sub-batch is a single short text already.
+            MemoryLimitError: When a sub-batch is a single short text already.
         """
         if self.tokens <= _FEWEST_TOKENS:
-            raise HarnessError(
-                f"memory ran out with sub-batches of {self.tokens} tokens",
+            raise MemoryLimitError(
+                f"memory ran out with sub-batches of {self.tokens} tokens ({_peak_and_limit()})",
                 cure="Set `resources.train.gradient_checkpointing: true` (`resources.train.micro_batch` "
                 "cannot go lower), shorten the texts, or use a device with more memory.",
             ) from error
@@ -125,6 +126,15 @@ def activation_bytes(decoder: Any) -> float:
     return sum(sizes.values()) / _TRIAL_TOKENS
 
 
+def _peak_and_limit() -> str:
+    """Return how much memory was taken at once and how much there is, of the device or the machine."""
+    peak, limit = peak_memory_bytes(), memory_limit_bytes()
+    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated()
+        limit = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    return f"peak {peak / _GIB:.1f} GiB of {limit / _GIB:.1f} GiB"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out, on a device or on the processor."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
@@ -143,7 +153,7 @@ def retry_smaller(
         report: Told of each halving.
 
     Raises:
-        HarnessError: When halving cannot help any more.
+        MemoryLimitError: When halving cannot help any more.
     """
     while True:
         try:

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Literal, Protocol
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, MemoryLimitError
 
 _END_SECONDS = 10.0
 
@@ -98,13 +98,15 @@ def _died(rank: int, process: SpawnProcess, num_ranks: int) -> HarnessError:
     cause = f"exit code {code}"
     if code is not None and code < 0:
         cause = signal.Signals(-code).name
+    kind = HarnessError
     cure = "The step's log tells how far it came; the same command goes on from the newest checkpoint."
     if code == -signal.SIGKILL:
+        kind = MemoryLimitError
         cure = (
             "Perhaps the machine ran out of memory: set `resources.train.micro_batch` lower, or "
             "`resources.train.gradient_checkpointing: true`. " + cure
         )
-    return HarnessError(f"rank {rank} of {num_ranks} died ({cause})", cure=cure)
+    return kind(f"rank {rank} of {num_ranks} died ({cause})", cure=cure)
 
 
 def _enter(work: Work, rank: int, mouth: Connection) -> None:
