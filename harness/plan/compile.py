@@ -18,7 +18,7 @@ from harness.identity.canonical import to_plain
 from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
 from harness.plan.names import base_name, model_name, model_slug, stage_field
 from harness.study import Recipe, Study
-from harness.study.benchmarks import Limits, beir_datasets
+from harness.study.benchmarks import Limits, beir_datasets, beir_tasks
 from harness.study.catalogue import task_types
 from harness.study.document import BbcSource, Resources, Suite, Wheel
 from harness.study.recipe import ContrastiveConfig, DataConfig, PromptConfig, ReconstructionConfig
@@ -255,12 +255,14 @@ class _Compiler:
 
     def _encoding(self, suite: Suite, task: str, prompts: PromptConfig) -> dict[str, Any]:
         """Return how one task's texts are encoded, where it is not the usual way."""
-        task_type = "Retrieval" if suite.evaluator == "beir" else task_types()[task]
+        # The same data has the same instruction, whichever package scores it.
+        name = beir_tasks().get(task, task) if suite.evaluator == "beir" else task
+        task_type = task_types().get(name, "Retrieval")
         found: dict[str, Any] = {"normalize": False} if task_type in suite.unnormalized else {}
-        if prompts.tasks == MTEB and suite.evaluator == "mteb":
+        if prompts.tasks == MTEB and name in task_types():
             return {**found, "instructions": MTEB}
         texts = read_prompts(prompts.tasks, folder=self._study.path.parent)
-        instructions = texts.of_task(task, task_type) if texts else {}
+        instructions = texts.of_task(name, task_type) if texts else {}
         return {**found, "instructions": instructions} if instructions else found
 
     def _untrained_rows(self) -> list[PlanRow]:

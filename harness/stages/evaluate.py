@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from harness.stages.context import StepContext
-from harness.study.benchmarks import Limits
+from harness.study.benchmarks import Limits, beir_tasks
 from harness.study.catalogue import BBC_TASKS
 from harness.study.recipe import PromptConfig
 from harness.study.task_facts import Dataset
@@ -94,4 +94,6 @@ def _instructions(context: StepContext) -> dict[str, str]:
         return dict(found)
     from harness.evaluation.catalogue import mteb_instructions
 
-    return mteb_instructions(context.config["task"])
+    config = context.config
+    is_beir = config["evaluator"] == "beir"
+    return mteb_instructions(beir_tasks()[config["task"]] if is_beir else config["task"])

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from harness.errors import StudyError, did_you_mean
 from harness.study.catalogue import PASSKEY_TASK, task_types
-from harness.study.task_facts import Dataset, is_text_task, subset_languages, task_datasets
+from harness.study.task_facts import Dataset, is_text_task, subset_languages, task_datasets, task_parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +102,16 @@ def select_tasks(selection: Selection) -> dict[str, Limits]:
 @cache
 def beir_datasets() -> Mapping[str, Dataset]:
     """Return the datasets of BEIR on the hub, in BEIR's layout, by name: `scifact`, `trec-covid`."""
-    found = (dataset for task in _benchmark_tasks("BEIR") for dataset in task_datasets(task))
-    return {dataset.name.partition("/")[2]: dataset for dataset in found}
+    found = (task_datasets(part) for task in _benchmark_tasks("BEIR") for part in task_parts(task))
+    return {dataset.name.partition("/")[2]: dataset for (dataset,) in found}
+
+
+@cache
+def beir_tasks() -> Mapping[str, str]:
+    """Return mteb's task over the data of each BEIR dataset, by the hub's name and by BEIR's own."""
+    parts = (part for task in _benchmark_tasks("BEIR") for part in task_parts(task))
+    names = {task_datasets(part)[0].name.partition("/")[2]: part for part in parts}
+    return {**names, "dbpedia-entity": names["dbpedia"], "webis-touche2020": names["touche2020"]}
 
 
 def _chosen(selection: Selection) -> dict[str, Limits]:

@@ -41,6 +41,11 @@ def task_datasets(task: str) -> tuple[Dataset, ...]:
     return tuple(dict.fromkeys((*own, *parts)))
 
 
+def task_parts(task: str) -> tuple[str, ...]:
+    """Return the tasks that an aggregate is the mean of; of any other task, the task itself."""
+    return tuple(_document().get(task, {}).get("parts", (task,)))
+
+
 def subset_languages(task: str) -> Mapping[str, tuple[str, ...]]:
     """Return subset -> its languages, as in `eng-Latn`, of a text task."""
     if task == PASSKEY_TASK:

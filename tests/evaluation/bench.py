@@ -24,6 +24,7 @@ class Bench:
         suites: The study's `suites`, as YAML.
         more: What else the study says, as YAML.
         bases: More bases, as YAML.
+        prompts: The recipe's `prompts`, as YAML.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Bench:
         suites: str,
         more: str = "",
         bases: str = "",
+        prompts: str = "",
     ) -> None:
         text = STUDY[: STUDY.index("recipe:")].replace("{path: tiny}", f"{{path: {checkpoint}}}{bases}")
         text += (
-            "recipe:\n  model: {base: tiny, max_length: 32}\n"
+            "recipe:\n  model: {base: tiny, max_length: 128}\n"
             "  data: {source: news, pairs: headlines}\n  contrastive: {steps: 0}\n"
+            f"  prompts: {{{prompts}}}\n"
             f"suites:\n{suites}{more}"
         )
         (folder / "news").mkdir()

@@ -56,6 +56,26 @@ def test_the_wording_of_e5_covers_every_task_of_the_printed_tables_on_the_sides_
     }
 
 
+@pytest.mark.parametrize("benchmark", ["MTEB(eng, v2)", "NanoBEIR", "BEIR", "MIRACL", "ablation-15"])
+def test_later_cuts_of_the_same_data_have_the_same_words(benchmark: str) -> None:
+    prompts = read_prompts("e5-v1", folder=Path())
+    assert prompts is not None
+    for task in select_tasks(Selection(benchmark=benchmark)):
+        assert prompts.of_task(task, task_types()[task]), task
+    of_task = prompts.of_task
+    assert of_task("FEVERHardNegatives", "Retrieval") == of_task("FEVER", "Retrieval")
+    assert of_task("NanoSciFactRetrieval", "Retrieval") == of_task("SciFact", "Retrieval")
+    assert of_task("Tatoeba", "BitextMining") == {"text": "Retrieve parallel sentences."}
+
+
+@pytest.mark.parametrize("prompts", ["e5-v1", "mteb", "own.yaml"])
+def test_a_beir_dataset_has_the_instruction_of_mtebs_task_over_it(tmp_path: Path, prompts: str) -> None:
+    stock = _configs(_plan(tmp_path, f"format: instruct, tasks: {prompts}", suite="tasks: [SciFact]"))
+    suite = "evaluator: beir, tasks: [scifact]"
+    beir = _configs(_plan(tmp_path, f"format: instruct, tasks: {prompts}", suite=suite))
+    assert beir["scifact"]["instructions"] == stock["SciFact"]["instructions"]
+
+
 def test_a_task_takes_its_own_texts_and_falls_back_to_its_type(tmp_path: Path) -> None:
     configs = _configs(_plan(tmp_path, "tasks: own.yaml"))
     assert configs["SciFact"]["instructions"] == {"query": "ask", "document": "read"}
