@@ -29,7 +29,8 @@ _AMOUNTS = frozenset(
 )
 _TREATMENT = "treatment"
 _SCHEDULE = "schedule"
-"""Goes with amounts and treatments alike: a longer training has a longer warm-up."""
+"""Goes with amounts and treatments alike: a longer training has a longer warm-up, and is measured less
+often."""
 _MAX_SHOWN = 4
 
 
@@ -168,7 +169,7 @@ def _kind(name: str) -> str:
         return "prompts"
     if leaf == "dtype":
         return "dtype"
-    if leaf == "warmup_steps":
+    if leaf in {"warmup_steps", "validate_every"}:
         return _SCHEDULE
     # A stage's name alone: one row has it and the other has it not.
     return "amounts" if leaf in _AMOUNTS and section in (*_STAGES, "model") else _TREATMENT

@@ -7,7 +7,7 @@ and nothing more, so that variants share every step in which they do not differ.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -92,13 +92,13 @@ class _Compiler:
             step = self._made[key] = make()
         return step
 
-    def _part(self, value: Any, *, without: str = "") -> tuple[Any, str]:
-        """Return a hashable value as plain JSON values and canonical text, less one field."""
-        key = (type(value), value)
+    def _part(self, value: Any, *, without: Sequence[str] = ()) -> tuple[Any, str]:
+        """Return a hashable value as plain JSON values and canonical text, less some fields."""
+        key = (type(value), value, without)
         if key not in self._parts:
             plain = to_plain(value)
-            if without:
-                del plain[without]
+            for name in without:
+                del plain[name]
             self._parts[key] = plain, canonical_json(plain)
         return self._parts[key]
 
@@ -151,7 +151,7 @@ class _Compiler:
 
     def _prompts(self, prompts: PromptConfig) -> tuple[Any, str]:
         """Return the prompts that every text of a variant gets; a task's own are the evaluation's."""
-        return self._part(prompts, without="tasks")
+        return self._part(prompts, without=("tasks",))
 
     def _trained(self, recipe: Recipe) -> Step:
         step = self._base(recipe)
@@ -178,13 +178,17 @@ class _Compiler:
         if (made := self._made.get(key)) is not None:
             return made
         sampling = {"batching": data.batching, "ratios": data.ratios}
+        held_out = data.validation
+        # Without held-out pairs some fields say nothing, and steps keep the fingerprints they had.
+        silent = ("seed",) if held_out else ("seed", "validate_every", "keep")
         config = Configuration.join(
             {
                 "prompts": self._prompts(recipe.prompts),
                 "pairs": self._part(data.pairs),
                 "sampling": (sampling, canonical_json(sampling)),
-                stage_field(stage): self._part(settings, without="seed"),
+                stage_field(stage): self._part(settings, without=silent),
                 "seed": (seed, str(seed)),
+                **({"validation": self._part(held_out)} if held_out else {}),
             }
         )
         inputs = {"model": model, "source": self._source(data.source)}

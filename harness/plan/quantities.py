@@ -26,6 +26,11 @@ def derive_quantities(plan: Plan, row: PlanRow) -> dict[str, str]:
         if settings is not None:
             place = _PLACES[step.stage] if _is_last(plan, names, name) else "stage 0"
             found |= _of_stage(place, settings)
+            # Nobody knows before the training which step that is.
+            if settings.get("keep") == "best":
+                found[f"{place} result"] = "the best step by held-out loss"
+            if "validation" in step.config:
+                found[f"{place} held out"] = _held_out(step.config["validation"])
         if step.stage == "base":
             found["dtype"] = str(step.config["model"]["dtype"])
             found["tokens a text at most"] = str(step.config["model"]["max_length"])
@@ -55,6 +60,11 @@ def _of_stage(place: str, settings: Mapping[str, Any]) -> dict[str, str]:
         # The other pairs' documents, and the hard negatives of all pairs.
         found[f"{place} negatives a query"] = str(batch - 1 + batch * negatives)
     return found
+
+
+def _held_out(validation: Mapping[str, Any]) -> str:
+    count, share = validation["pairs"], validation["share"]
+    return f"{count} pairs" if share is None else f"{share} of the pairs"
 
 
 def _is_last(plan: Plan, names: Sequence[str], name: str) -> bool:

@@ -1,7 +1,8 @@
 """Stage `contrast`: stage II, contrastive learning (arXiv 2401.00368).
 
-Configuration: `contrastive`, `prompts`, `pairs` (name of the pair set), `sampling` and
-`seed`. Inputs `model` and `source`. Output: a model folder and `metrics.jsonl`.
+Configuration: `contrastive`, `prompts`, `pairs` (name of the pair set), `sampling` and `seed`; with
+held-out pairs also `validation`. Inputs `model` and `source`. Output: a model folder and
+`metrics.jsonl`; with held-out pairs also `harness_training.json`.
 """
 
 from __future__ import annotations

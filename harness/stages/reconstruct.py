@@ -1,8 +1,8 @@
 """Stage `reconstruct`: stage I, bidirectional reconstruction (arXiv 2509.03020).
 
-Configuration: `reconstruction`, `prompts`, `pairs` (name of the pair set), `sampling`
-and `seed`. Inputs `model`
-and `source`. Output: a model folder and `metrics.jsonl`.
+Configuration: `reconstruction`, `prompts`, `pairs` (name of the pair set), `sampling` and `seed`; with
+held-out pairs also `validation`. Inputs `model` and `source`. Output: a model folder and
+`metrics.jsonl`; with held-out pairs also `harness_training.json`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pydantic import TypeAdapter
 
 from harness.stages.context import StepContext
-from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig
+from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig, ValidationConfig
 
 
 def train_step(
@@ -17,7 +17,7 @@ def train_step(
 ) -> None:
     """Train the stage whose settings lie under `field`, or go on where it was interrupted."""
     from harness.training.batches import Sampling
-    from harness.training.stage import TrainingJob
+    from harness.training.job import TrainingJob
     from harness.training.train import train
 
     config = context.config
@@ -27,6 +27,7 @@ def train_step(
         config=TypeAdapter(kind).validate_python({"seed": None, **config[field]}),
         prompts=TypeAdapter(PromptConfig).validate_python(config["prompts"]),
         sampling=Sampling(**config["sampling"]),
+        validation=TypeAdapter(ValidationConfig | None).validate_python(config.get("validation")),
         seed=config["seed"],
         output=context.output,
         scratch=context.scratch,

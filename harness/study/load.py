@@ -7,7 +7,7 @@ be wrong before anything runs is refused here, in one message.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from harness.study.benchmarks import Limits, Selection, beir_datasets, select_ta
 from harness.study.commitments import Budget, Comparison, resolve_comparisons
 from harness.study.document import Base, BbcSource, JsonlSource, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
+from harness.study.recipe_checks import check_known, check_recipes
 from harness.study.source_text import FieldPath, SourceText, read_source
-from harness.study.task_prompts import read_prompts
 from harness.study.validation import validate
 from harness.study.variants import Variant, expand
 
@@ -94,7 +94,7 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
     _check_sources(document, source)
     limits = _resolve_suites(document, source)
     expansion = expand(document, source)
-    _check_recipes(expansion.variants, document, source)
+    check_recipes(expansion.variants, document, source)
     return Study(
         # A profile may change what is measured: its results must not take the place of the plain ones.
         name=document.name if profile is None else f"{document.name}-{profile}",
@@ -183,7 +183,7 @@ def _resolve_suite(
     suite: Suite, document: StudyDocument, where: FieldPath, source: SourceText
 ) -> dict[str, Limits]:
     if suite.source is not None:
-        _check_known(suite.source, document.sources, "source", (*where, "source"), source)
+        check_known(suite.source, document.sources, "source", (*where, "source"), source)
     if len(set(suite.tasks)) != len(suite.tasks):
         raise source.error((*where, "tasks"), "a task stands twice")
     if not suite.tasks and suite.benchmark is None:
@@ -197,7 +197,7 @@ def _resolve_suite(
         return {task: _BEIR_LIMITS.get(task, Limits()) for task in suite.tasks}
     kinds = sorted(set(catalogue.task_types().values()))
     for index, kind in enumerate(suite.unnormalized):
-        _check_known(kind, kinds, "task type", (*where, "unnormalized", index), source)
+        check_known(kind, kinds, "task type", (*where, "unnormalized", index), source)
     try:
         return select_tasks(Selection(**{name: getattr(suite, name) for name in _FILTERS}))
     except StudyError as error:
@@ -210,14 +210,14 @@ def _check_task(
 ) -> None:
     data = document.sources[suite.source] if suite.source else None
     if suite.evaluator == "mteb":
-        _check_known(task, catalogue.task_types(), "task", where, source, list_all=False)
+        check_known(task, catalogue.task_types(), "task", where, source, list_all=False)
         if task in catalogue.BBC_TASKS and not isinstance(data, BbcSource):
             raise source.error(
                 where, f"{task} needs a source of kind bbc", cure="add `source: NAME` to this suite"
             )
         return
     if isinstance(data, BbcSource):
-        _check_known(task, catalogue.BBC_BEIR_FOLDERS, "BEIR folder", where, source)
+        check_known(task, catalogue.BBC_BEIR_FOLDERS, "BEIR folder", where, source)
     elif suite.folder is None:
         known = beir_datasets()
         if task not in known:
@@ -229,57 +229,3 @@ def _check_task(
             )
     else:
         _check_exists(f"{suite.folder}/{task}", where, source)
-
-
-def _check_recipes(variants: tuple[Variant, ...], document: StudyDocument, source: SourceText) -> None:
-    checked = set()
-    for variant in variants:
-        recipe = variant.recipes[0]
-        named = (recipe.model.base, recipe.data.source, recipe.data.pairs, recipe.prompts.tasks)
-        if named in checked:
-            continue
-        checked.add(named)
-        _check_known(
-            recipe.model.base, document.bases, "base", _place(variant, "model.base", source), source
-        )
-        _check_known(
-            recipe.data.source,
-            document.sources,
-            "source",
-            _place(variant, "data.source", source),
-            source,
-        )
-        is_bbc = isinstance(document.sources[recipe.data.source], BbcSource)
-        pairs = catalogue.BBC_PAIRS if is_bbc else catalogue.JSONL_PAIRS
-        _check_known(recipe.data.pairs, pairs, "pair set", _place(variant, "data.pairs", source), source)
-        try:
-            read_prompts(recipe.prompts.tasks, folder=source.path.parent)
-        except StudyError as error:
-            where = _place(variant, "prompts.tasks", source)
-            raise source.error(where, error.message, cure=error.cure) from None
-
-
-def _place(variant: Variant, field: str, source: SourceText) -> FieldPath:
-    """Return where the file sets `field` of this variant: in one of its levels, or in the recipe."""
-    for factor, level in variant.levels.items():
-        where: FieldPath = ("factors", factor, level, field)
-        if where in source.lines:
-            return where
-        if factor == field:
-            return ("factors", factor)
-    return ("recipe", *field.split("."))
-
-
-def _check_known(
-    name: str,
-    known: Iterable[str],
-    kind: str,
-    where: FieldPath,
-    source: SourceText,
-    *,
-    list_all: bool = True,
-) -> None:
-    names = list(known)
-    if name not in names:
-        listed = f"; there are: {', '.join(names)}" if list_all else ""
-        raise source.error(where, f"no {kind} {name!r}{listed}.{did_you_mean(name, names)}")

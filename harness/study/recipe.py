@@ -51,6 +51,30 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationConfig:
+    """Which pairs are held out of training to measure it by; exactly one of `pairs` and `share`."""
+
+    __pydantic_config__ = STRICT
+
+    pairs: Annotated[int, Field(ge=2)] | None = None
+    """Number of pairs."""
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of the pair set."""
+    seed: Count = 0
+    """Which pairs: the same in all stages and for all seeds of a study. No pair trains that has the text
+    of a held-out query or positive in any of its own texts."""
+
+    def __post_init__(self) -> None:
+        """Refuse none and both."""
+        if (self.pairs is None) == (self.share is None):
+            raise ValueError("validation needs exactly one of `pairs` and `share`")
+
+    def count(self, num_pairs: int) -> int:
+        """Return how many of a set's pairs are to be held out."""
+        return self.pairs if self.pairs is not None else round((self.share or 0.0) * num_pairs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
     """Which text pairs are trained on."""
 
@@ -64,6 +88,8 @@ class DataConfig:
     """`same_dataset` draws each batch from one of the datasets that the pairs name."""
     ratios: dict[str, Annotated[float, Field(gt=0, le=1)]] = field(default_factory=dict, hash=False)
     """Dataset -> share of its pairs that is sampled; datasets that are not named are taken whole."""
+    validation: ValidationConfig | None = None
+    """Pairs that are held out to measure each stage by; none when empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +195,12 @@ class ReconstructionConfig:
     document_length: Annotated[int, Field(ge=2)] = 512
     """Tokens a document, the anchor included."""
     tuning: TuningConfig = field(default_factory=lambda: TuningConfig(method="full"))
+    validate_every: PositiveInt | None = None
+    """Steps between two measures of the held-out pairs (`data.validation`); a tenth of `steps` if empty.
+    The last step is always measured."""
+    keep: Literal["last", "best"] = "last"
+    """Whether the stage leaves the weights after its last step, or those that had the lowest loss on the
+    held-out pairs; of equal ones the earliest."""
     seed: Count | None = None
     """Seed of this stage; the variant's own when empty. A fixed one lets variants share the stage."""
 
@@ -205,6 +237,12 @@ class ContrastiveConfig:
     document_length: Annotated[int, Field(ge=2)] = 512
     """Tokens a document, the anchor included."""
     tuning: TuningConfig = field(default_factory=TuningConfig)
+    validate_every: PositiveInt | None = None
+    """Steps between two measures of the held-out pairs (`data.validation`); a tenth of `steps` if empty.
+    The last step is always measured."""
+    keep: Literal["last", "best"] = "last"
+    """Whether the stage leaves the weights after its last step, or those that had the lowest loss on the
+    held-out pairs; of equal ones the earliest."""
     seed: Count | None = None
     """Seed of this stage; the variant's own when empty. A fixed one lets variants share the stage."""
 

@@ -61,13 +61,7 @@ class ContrastiveObjective:
             sampling=sampling,
         )
         self._known = KnownPositives(pairs)
-        for number, pair in enumerate(pairs, 1):
-            if len(pair.negatives) < config.num_negatives:
-                raise DataError(
-                    f"pair {number} of the set has {len(pair.negatives)} hard negatives; "
-                    f"num_negatives is {config.num_negatives}",
-                    cure="Lower num_negatives, or use a pair set with enough hard negatives.",
-                )
+        check_negatives(pairs, config.num_negatives)
 
     def backward(self, step: int) -> StepOutcome:
         """Add the gradient of one step's loss to the weights."""
@@ -109,10 +103,39 @@ class ContrastiveObjective:
 
     def tokenise(self, pairs: Sequence[Pair], documents: Sequence[str]) -> list[list[int]]:
         """Return the token ids of the pairs' queries, then of the documents, prompts included."""
-        tokenizer, prompts = self._network.tokenizer, self._network.prompts
-        queries = [prompts.query_prefix(pair.instruction) + pair.query for pair in pairs]
-        documents = [prompts.document + text for text in documents]
-        return [
-            *tokenizer.tokenise(queries, self._config.query_length),
-            *tokenizer.tokenise(documents, self._config.document_length),
-        ]
+        return tokenise_sides(self._network, self._config, pairs, documents)
+
+
+def check_negatives(pairs: Sequence[Pair], num_negatives: int) -> None:
+    """Check that every pair has as many hard negatives as are asked for.
+
+    Raises:
+        DataError: Naming the first that has not.
+    """
+    for number, pair in enumerate(pairs, 1):
+        if len(pair.negatives) < num_negatives:
+            raise DataError(
+                f"pair {number} of the set has {len(pair.negatives)} hard negatives; "
+                f"num_negatives is {num_negatives}",
+                cure="Lower num_negatives, or use a pair set with enough hard negatives.",
+            )
+
+
+def tokenise_sides(
+    network: Network, config: ContrastiveConfig, pairs: Sequence[Pair], documents: Sequence[str]
+) -> list[list[int]]:
+    """Return the token ids of some pairs' queries, then of documents, prompts included.
+
+    Args:
+        network: Brings tokenizer and prompts.
+        config: Lengths.
+        pairs: Bring queries, and instructions of their own where they have some.
+        documents: Positives and negatives.
+    """
+    tokenizer, prompts = network.tokenizer, network.prompts
+    queries = [prompts.query_prefix(pair.instruction) + pair.query for pair in pairs]
+    documents = [prompts.document + text for text in documents]
+    return [
+        *tokenizer.tokenise(queries, config.query_length),
+        *tokenizer.tokenise(documents, config.document_length),
+    ]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from harness.models.forward import Rows, embed_rows, run_packed
+from harness.models.network import Network
 from harness.models.packing import make_layout
 from harness.models.pooling import Pooling
 from harness.training.vocabulary import summed_cross_entropy
@@ -90,6 +91,17 @@ class Reconstructor:
     """Token that stands for padding where the embedding does not lie next to the text."""
     projection: Projection | None = None
     """What an embedding goes through before it is decoded; None leaves it as it is."""
+
+    @classmethod
+    def of(cls, network: Network, projection: Projection | None) -> Reconstructor:
+        """Return the language model of a network that was loaded with its head."""
+        return cls(
+            decoder=network.decoder,
+            head=network.head_weight(),
+            pooling=network.config.pooling,
+            padding_id=network.tokenizer.padding_id,
+            projection=projection,
+        )
 
     def embed(self, rows: Rows, keys: Sequence[int] | None = None) -> torch.Tensor:
         """Return the embeddings of texts [texts, width], not normalised."""

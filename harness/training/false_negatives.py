@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -40,6 +41,48 @@ class KnownPositives:
         return self._several.get(query, set())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextHashes:
+    """The texts of a batch, as hashes."""
+
+    queries: torch.Tensor
+    """[queries]."""
+    candidates: torch.Tensor
+    """[documents]: the queries' positives in their order, then all hard negatives."""
+
+    @classmethod
+    def of(
+        cls, queries: Sequence[str], positives: Sequence[str], negatives: Sequence[str]
+    ) -> TextHashes:
+        """Return the hashes of a batch's texts; positives come in the queries' order."""
+        first, second = (
+            torch.tensor([text_hash(text) for text in texts], dtype=torch.long)
+            for texts in (queries, [*positives, *negatives])
+        )
+        return cls(queries=first, candidates=second)
+
+    def mask(self, known: KnownPositives | None = None, *, rows: range | None = None) -> torch.Tensor:
+        """Return which candidates must not count as negatives [rows, documents].
+
+        Args:
+            known: The pair set's positives; masked besides those of the batch.
+            rows: Indices of the queries that are asked about; all when None.
+        """
+        size = len(self.queries)
+        rows = range(size) if rows is None else rows
+        query = self.queries[rows.start : rows.stop, None]
+        positive = self.candidates[rows.start : rows.stop, None]
+        is_masked = (self.candidates[None, :] == positive) | (self.candidates[None, :] == query)
+        is_masked[:, :size] |= self.queries[None, :] == query
+        if known is not None:
+            for place, number in enumerate(query[:, 0].tolist()):
+                others = known.of(number)
+                if others:
+                    is_masked[place] |= torch.isin(self.candidates, torch.tensor(sorted(others)))
+        is_masked[range(len(rows)), rows] = False
+        return is_masked
+
+
 def mask_false_negatives(
     queries: Sequence[str],
     positives: Sequence[str],
@@ -55,17 +98,4 @@ def mask_false_negatives(
         negatives: All hard negatives.
         known: The pair set's positives; masked besides those of the batch.
     """
-    query = torch.tensor([text_hash(text) for text in queries])
-    positive = torch.tensor([text_hash(text) for text in positives])
-    candidate = torch.cat(
-        [positive, torch.tensor([text_hash(text) for text in negatives], dtype=torch.long)]
-    )
-    is_masked = (candidate[None, :] == positive[:, None]) | (candidate[None, :] == query[:, None])
-    is_masked[:, : len(queries)] |= query[None, :] == query[:, None]
-    if known is not None:
-        for place, number in enumerate(query.tolist()):
-            others = known.of(number)
-            if others:
-                is_masked[place] |= torch.isin(candidate, torch.tensor(sorted(others)))
-    is_masked[:, : len(queries)].fill_diagonal_(False)  # noqa: FBT003 - torch takes it by position only
-    return is_masked
+    return TextHashes.of(queries, positives, negatives).mask(known)

@@ -12,19 +12,23 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeVar
 
 import torch
 from torch import nn
 
 from harness.errors import NonFiniteError
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
-from harness.training.checkpoints import CheckpointFolder
+from harness.training.checkpoints import Best, CheckpointFolder
 from harness.training.curves import Curves
 from harness.training.memory import MemoryShortageError, MicroBatch, is_out_of_memory, retry_smaller
 from harness.training.probes import probe_gradients, probe_moved
 from harness.training.ranks import ONE_RANK, Ranks
+from harness.training.selection import LOSS, Selection
 from harness.training.shards import whole_parameters, whole_tensor
+
+Result = TypeVar("Result")
 
 _REPORTS = 10
 
@@ -100,6 +104,7 @@ def run_loop(
     micro_batch: MicroBatch,
     report: Callable[[str], None],
     ranks: Ranks = ONE_RANK,
+    selection: Selection | None = None,
 ) -> None:
     """Train from the newest valid checkpoint, or from the start, to the last step.
 
@@ -113,39 +118,80 @@ def run_loop(
         micro_batch: Halved where memory runs out, and the step run again.
         report: Takes a line for people now and then.
         ranks: The processes that train together.
+        selection: Measures held-out pairs now and then, and knows the best step afterwards.
 
     Raises:
         NonFiniteError: When a loss or a gradient is not finite; names step and pairs.
         ProbeError: When an adapter factor does not learn.
     """
     optimizer = make_optimizer(parameters, settings)
-    start = checkpoints.restore(parameters, optimizer, report=report)
-    curves.start(start)
+    selection = selection or Selection()
+    resumed = checkpoints.restore(parameters, optimizer, report=report)
+    selection.best = resumed.best
+    curves.start(resumed.next_step)
     _warn_of_warmup(settings, report)
-    every = max(1, math.ceil(settings.steps / _REPORTS))
     cadence = _Cadence(settings, ranks)
-    for step in range(start, settings.steps):
+    within_memory = _WithinMemory(micro_batch, ranks, report)
+    save_best = partial(checkpoints.save_best, parameters)
+    learn = partial(
+        _learn, parameters=parameters, adapters=adapters, optimizer=optimizer, settings=settings
+    )
+    for step in range(resumed.next_step, settings.steps):
         began = time.perf_counter()
-        outcome = _backward(objective, step, optimizer, micro_batch, ranks=ranks, report=report)
-        if step < 2:
-            probe_gradients(whole_parameters(adapters), is_first_step=step == 0)
-        norm = whole_tensor(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)).item()
-        _check_finite(step, outcome, norm)
-        _update(optimizer, settings.rate(step))
-        if step == 0:
-            probe_moved(whole_parameters(adapters))
+        outcome = within_memory(partial(_backward, objective, step, optimizer))
+        norm = learn(step, outcome)
+        seconds = time.perf_counter() - began
+        measures = _measure(step, selection, within_memory, save_best=save_best, report=report)
         line = curves.add(
             step,
-            {"loss": outcome.loss, **outcome.metrics, "grad_norm": norm},
+            {"loss": outcome.loss, **outcome.metrics, "grad_norm": norm, **measures},
             learning_rate=settings.rate(step),
             tokens=outcome.tokens,
-            seconds=time.perf_counter() - began,
+            seconds=seconds,
         )
-        if step % every == 0 or step == settings.steps - 1:
-            report(_describe(line, settings.steps))
+        _tell(line, settings.steps, report)
         if cadence.is_due(step):
             with cadence.timed():
-                checkpoints.save(parameters, optimizer, next_step=step + 1)
+                checkpoints.save(parameters, optimizer, next_step=step + 1, best=selection.best)
+
+
+def _learn(
+    step: int,
+    outcome: StepOutcome,
+    *,
+    parameters: Mapping[str, nn.Parameter],
+    adapters: Mapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    settings: LoopSettings,
+) -> float:
+    """Check a step's gradients, move the weights by them, and return their norm."""
+    if step < 2:
+        probe_gradients(whole_parameters(adapters), is_first_step=step == 0)
+    norm = whole_tensor(nn.utils.clip_grad_norm_(parameters.values(), settings.max_grad_norm)).item()
+    _check_finite(step, outcome, norm)
+    for group in optimizer.param_groups:
+        group["lr"] = settings.rate(step)
+    optimizer.step()
+    if step == 0:
+        probe_moved(whole_parameters(adapters))
+    return norm
+
+
+def _measure(
+    step: int,
+    selection: Selection,
+    within_memory: _WithinMemory,
+    *,
+    save_best: Callable[[Best], None],
+    report: Callable[[str], None],
+) -> dict[str, float]:
+    """Return what held-out pairs say of the weights after a step, where they are asked."""
+    if not selection.is_due(step):
+        return {}
+    measures = selection.judge(step, within_memory(selection.take), report=report)
+    if selection.best is not None and selection.best.step == step + 1:
+        save_best(selection.best)
+    return measures
 
 
 def _warn_of_warmup(settings: LoopSettings, report: Callable[[str], None]) -> None:
@@ -156,37 +202,29 @@ def _warn_of_warmup(settings: LoopSettings, report: Callable[[str], None]) -> No
         )
 
 
-def _backward(
-    objective: Objective,
-    step: int,
-    optimizer: torch.optim.Optimizer,
-    micro_batch: MicroBatch,
-    *,
-    ranks: Ranks,
-    report: Callable[[str], None],
-) -> StepOutcome:
-    """Leave the step's gradients in the weights, in as many tries as memory needs."""
-
-    def run() -> StepOutcome:
-        optimizer.zero_grad(set_to_none=True)
-        return objective.backward(step)
-
-    if ranks.size == 1:
-        return retry_smaller(run, micro_batch, report=report)
-    try:
-        return run()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        # A rank that tried again would leave the others waiting in a collective operation: whoever
-        # started the ranks starts them again.
-        raise MemoryShortageError(micro_batch) from error
+def _backward(objective: Objective, step: int, optimizer: torch.optim.Optimizer) -> StepOutcome:
+    """Leave the step's gradients, and no others, in the weights."""
+    optimizer.zero_grad(set_to_none=True)
+    return objective.backward(step)
 
 
-def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
+class _WithinMemory:
+    """Runs what starts from nothing each time, in as many tries as memory needs."""
+
+    def __init__(self, micro_batch: MicroBatch, ranks: Ranks, report: Callable[[str], None]) -> None:
+        self._micro_batch, self._ranks, self._report = micro_batch, ranks, report
+
+    def __call__(self, run: Callable[[], Result]) -> Result:
+        if self._ranks.size == 1:
+            return retry_smaller(run, self._micro_batch, report=self._report)
+        try:
+            return run()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            # A rank that tried again would leave the others waiting in a collective operation: whoever
+            # started the ranks starts them again.
+            raise MemoryShortageError(self._micro_batch) from error
 
 
 class _Cadence:
@@ -240,7 +278,15 @@ def _check_finite(step: int, outcome: StepOutcome, norm: float) -> None:
             )
 
 
-def _describe(line: Mapping[str, float], steps: int) -> str:
-    shown = [f"step {int(line['step']) + 1}/{steps}", f"loss {line['loss']:.4f}"]
-    shown += [f"{name} {line[name]:.3f}" for name in line if name == "accuracy" or name.endswith("gap")]
-    return ", ".join([*shown, f"{line['tokens_per_second']:.0f} tokens/s"])
+def _tell(line: Mapping[str, float], steps: int, report: Callable[[str], None]) -> None:
+    """Report a step now and then, and the last."""
+    step = int(line["step"])
+    if step % max(1, math.ceil(steps / _REPORTS)) != 0 and step != steps - 1:
+        return
+    shown = [f"step {step + 1}/{steps}", f"loss {line['loss']:.4f}"]
+    shown += [
+        f"{name} {line[name]:.3f}"
+        for name in line
+        if name == "accuracy" or name.endswith("gap") or name == LOSS
+    ]
+    report(", ".join([*shown, f"{line['tokens_per_second']:.0f} tokens/s"]))

@@ -98,13 +98,7 @@ class ReconstructionObjective:
 
     def _model(self) -> Reconstructor:
         # Made anew each time: a sharded head is whole only while its model runs.
-        return Reconstructor(
-            decoder=self._network.decoder,
-            head=self._network.head_weight(),
-            pooling=self._network.config.pooling,
-            padding_id=self._network.tokenizer.padding_id,
-            projection=self.projection,
-        )
+        return Reconstructor.of(self._network, self.projection)
 
     def _part(
         self, batch: ReconstructionBatch, places: Sequence[int]

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from harness.data.pairs import read_pairs
-from harness.errors import ProbeError
-from harness.identity import file_sha256, fingerprint
+from harness.data.pairs import Pair, read_pairs
+from harness.errors import HarnessError, NonFiniteError, ProbeError
 from harness.models.dropout import use_text_dropout
-from harness.models.folder import ADAPTER, weights_id
+from harness.models.folder import ADAPTER
 from harness.models.fused_lora import fuse_lora
 from harness.models.lora import add_lora, lora_parameters, save_lora
 from harness.models.merging import merge_adapter
@@ -30,61 +28,20 @@ from harness.models.probes import compare, probe_embeddings, run_probes
 from harness.models.recomputation import recompute_layers
 from harness.models.saving import save_network
 from harness.study.document import Resources
-from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig
-from harness.training.batches import Sampling
-from harness.training.checkpoints import CheckpointFolder
-from harness.training.contrastive import ContrastiveObjective
+from harness.study.recipe import ContrastiveConfig
+from harness.training.checkpoints import Best, CheckpointFolder
+from harness.training.contrastive import ContrastiveObjective, check_negatives
 from harness.training.curves import METRICS, Curves
 from harness.training.distributed import train_together
 from harness.training.examination import check_prompts, contrastive_probes
+from harness.training.held_out import Division, NumberedObjective, divide_pairs
+from harness.training.job import TrainingJob
 from harness.training.loop import LoopSettings, Objective, run_loop
+from harness.training.measures import make_selection
 from harness.training.memory import MicroBatch, plan_micro_batch
+from harness.training.outcome import read_outcome, write_outcome
 from harness.training.ranks import ONE_RANK, Ranks
 from harness.training.trackers import ServiceTracker, check_trackers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingJob:
-    """One run of one stage: everything that decides its weights, and where they go."""
-
-    base: Path
-    """Model folder to start from; for reconstruction it must hold the vocabulary head."""
-    pairs: Path
-    """JSON lines of training pairs, with hard negatives where the settings ask for some."""
-    config: ReconstructionConfig | ContrastiveConfig
-    prompts: PromptConfig
-    """Put before the texts."""
-    sampling: Sampling = field(default_factory=Sampling)
-    """How the pair set's datasets are mixed."""
-    seed: int
-    """Decides order, choice of negatives, dropout and initial adapters."""
-    output: Path
-    """Folder to write."""
-    scratch: Path
-    """Folder for checkpoints; an interrupted run goes on from the newest."""
-    tracking: Path | None = None
-    """Folder for the files of trackers, which also names their runs; in `scratch` when None."""
-    checkpoint_every: int = 5
-    """Steps between two checkpoints."""
-
-    @property
-    def with_head(self) -> bool:
-        """Whether the stage needs the vocabulary head."""
-        return isinstance(self.config, ReconstructionConfig)
-
-    def identity(self) -> str:
-        """Return the fingerprint by which a checkpoint is known to belong to this run."""
-        return fingerprint(
-            {
-                "stage": type(self.config).__name__,
-                "base": weights_id(self.base),
-                "pairs": file_sha256(self.pairs),
-                "config": self.config,
-                "prompts": self.prompts,
-                "sampling": self.sampling,
-                "seed": self.seed,
-            }
-        )
 
 
 def run_stage(
@@ -105,9 +62,9 @@ def run_stage(
         report: Takes a line for people now and then.
 
     Raises:
-        DataError: When base or pairs are not what they should be.
+        DataError: When base or pairs are not what they should be, or too few to hold some out.
         ProbeError: When a check of the model fails.
-        HarnessError: When the loss is not finite.
+        HarnessError: When the loss is not finite, or the best step is wanted and none was measured.
     """
     check_trackers(resources.trackers)
     train = partial(train_network, job, make_objective, resources=resources)
@@ -121,6 +78,10 @@ def run_stage(
         _check_moved(probe_embeddings(network), before, report=report)
     _write(job, network)
     shutil.copyfile(job.scratch / METRICS, job.output / METRICS)
+    if job.validation is not None:
+        outcome = read_outcome(job)
+        write_outcome(job.output, outcome)
+        report(outcome.describe())
 
 
 def train_network(
@@ -150,33 +111,73 @@ def train_network(
         The network, and the probe texts' embeddings before its training.
     """
     torch.set_num_threads(max(resources.cpus // ranks.size, 1))
-    examples = read_pairs(job.pairs)
+    (pairs, division), config = _read(job, report), job.config
     network, before = _prepare(job, device=device, resources=resources)
     if micro_batch is None:
         micro_batch = _agreed(network, resources=resources, ranks=ranks)
     report(f"sub-batches of {micro_batch.tokens} tokens; whole batches up to {micro_batch.graph_tokens}")
-    objective = make_objective(job, network, examples, micro_batch, ranks)
+    training = [pairs[row] for row in division.training]
+    objective = make_objective(job, network, training, micro_batch, ranks)
+    projection = getattr(objective, "projection", None)
     _check(job, network, objective, _trained(network, objective))
-    modules = [network.whole, getattr(objective, "projection", None)]
-    ranks.share([module for module in modules if module is not None])
+    ranks.share([module for module in (network.whole, projection) if module is not None])
+    selection = make_selection(
+        network, pairs, division, config, projection=projection, micro_batch=micro_batch, ranks=ranks
+    )
+    curves = _curves(job, resources, report) if ranks.rank == 0 else Curves(None)
     parameters = _trained(network, objective)
     checkpoints = _checkpoints(job, ranks)
-    curves = _curves(job, resources, report) if ranks.rank == 0 else Curves(None)
     run_loop(
-        objective,
+        NumberedObjective(objective, division.training),
         parameters=parameters,
         adapters=lora_parameters(network.decoder),
-        settings=LoopSettings.of(job.config, checkpoint_every=job.checkpoint_every),
+        settings=LoopSettings.of(config, checkpoint_every=job.checkpoint_every),
         checkpoints=checkpoints,
         curves=curves,
         micro_batch=micro_batch,
         report=report,
         ranks=ranks,
+        selection=selection,
     )
     curves.close()
-    if ranks.size > 1:
-        checkpoints.save(parameters, None, next_step=job.config.steps)
+    _leave(job, selection.best, parameters, checkpoints, ranks)
     return network, before
+
+
+def _read(job: TrainingJob, report: Callable[[str], None]) -> tuple[list[Pair], Division]:
+    """Return the pair set, and which of its pairs train."""
+    if job.keeps_best and job.validation is None:
+        raise HarnessError(
+            "`keep: best` needs pairs that are held out of training, and there are none",
+            cure="Set `data.validation: {pairs: 200}`, or `keep: last`.",
+        )
+    examples = read_pairs(job.pairs)
+    if isinstance(job.config, ContrastiveConfig):
+        check_negatives(examples, job.config.num_negatives)
+    division = divide_pairs(examples, job.validation, global_batch=job.config.global_batch)
+    if division.held_out:
+        report(division.describe(len(examples)))
+    return examples, division
+
+
+def _leave(
+    job: TrainingJob,
+    best: Best | None,
+    parameters: Mapping[str, nn.Parameter],
+    checkpoints: CheckpointFolder,
+    ranks: Ranks,
+) -> None:
+    """Leave the weights that the job asks for: in memory, and by several ranks in a last checkpoint."""
+    if job.keeps_best:
+        if best is None:
+            raise NonFiniteError(
+                "no step had a finite loss on the held-out pairs, so none is the best",
+                cure="Lower the learning rate, or set `keep: last` and look at the model's numbers.",
+            )
+        if best.step < job.config.steps:
+            checkpoints.load_best(parameters, best)
+    if ranks.size > 1:
+        checkpoints.save(parameters, None, next_step=job.config.steps, best=best)
 
 
 def _prepare(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, np.ndarray]:
@@ -220,9 +221,11 @@ def _check(
 def _reopen(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, np.ndarray]:
     """Return the network with the weights that its ranks left."""
     network, before = _prepare(job, device=device, resources=resources)
-    step = _checkpoints(job).restore(_trained(network, None), None, report=lambda _: None)
-    if step != job.config.steps:
-        raise RuntimeError(f"the ranks left a checkpoint of step {step}, not of {job.config.steps}")
+    left = _checkpoints(job).restore(_trained(network, None), None, report=lambda _: None)
+    if left.next_step != job.config.steps:
+        raise RuntimeError(
+            f"the ranks left a checkpoint of step {left.next_step}, not of {job.config.steps}"
+        )
     return network, before
 
 
@@ -243,7 +246,8 @@ def _curves(job: TrainingJob, resources: Resources, report: Callable[[str], None
 
 
 def _checkpoints(job: TrainingJob, ranks: Ranks = ONE_RANK) -> CheckpointFolder:
-    return CheckpointFolder(job.scratch / "checkpoints", identity=job.identity(), ranks=ranks)
+    folder = job.scratch / "checkpoints"
+    return CheckpointFolder(folder, identity=job.identity(), ranks=ranks, keeps_best=job.keeps_best)
 
 
 def _trained(network: Network, objective: Objective | None) -> dict[str, nn.Parameter]:

@@ -13,10 +13,11 @@ from harness.models.network import Network
 from harness.study.document import Resources
 from harness.study.recipe import ReconstructionConfig
 from harness.training.contrastive import ContrastiveObjective
+from harness.training.job import TrainingJob
 from harness.training.memory import MicroBatch
 from harness.training.ranks import ONE_RANK, Ranks
 from harness.training.reconstruction import ReconstructionObjective
-from harness.training.stage import TrainingJob, run_stage
+from harness.training.stage import run_stage
 
 
 def train(

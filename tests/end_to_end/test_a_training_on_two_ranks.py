@@ -20,9 +20,11 @@ def _write(path: Path, study: dict[str, Any]) -> Path:
 
 @pytest.fixture
 def study(tiny_checkpoint: Path, tiny_news: Path) -> dict[str, Any]:
-    """One variant, one task."""
+    """One variant, one task, and a few pairs by which the best step is chosen."""
     study: dict[str, Any] = yaml.safe_load(STUDY.format(checkpoint=tiny_checkpoint, news=tiny_news))
     study |= {"seeds": [1], "references": []}
+    study["recipe"]["data"]["validation"] = {"pairs": 6}
+    study["recipe"]["contrastive"] |= {"keep": "best", "validate_every": 3}
     study["suites"] = {"news-beir": study["suites"]["news-beir"]}
     return study
 
@@ -59,6 +61,11 @@ def test_ranks_change_neither_steps_nor_what_comes_of_them(
 
     (artifact,) = (home / "artifacts" / "contrast").iterdir()
     assert {"model.safetensors", "metrics.jsonl"} <= {path.name for path in artifact.iterdir()}
+    trained = json.loads((artifact / "harness_training.json").read_text())
+    rows = [json.loads(line) for line in (artifact / "metrics.jsonl").read_text().splitlines()]
+    losses = {row["step"] + 1: row["validation_loss"] for row in rows if "validation_loss" in row}
+    assert list(losses) == [3, 6, 9, 12]
+    assert losses[trained["step"]] == min(losses.values())
     (log,) = (home / "logs").glob("contrast-*.log")
     # Rank 0 alone reports.
     assert log.read_text().count("step 1/12,") == 1

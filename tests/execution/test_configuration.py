@@ -81,3 +81,15 @@ def test_what_is_in_domain_is_said_by_every_source_in_use_and_changes_no_step(tm
     assert in_domain_tasks(load_study(write_study(tmp_path, silent))) is not None
     # A source in use that says nothing leaves it open.
     assert in_domain_tasks(load_study(write_study(tmp_path, weak))) is None
+
+
+def test_the_best_step_and_what_is_held_out_are_told_beside_what_follows_from_a_row(
+    tmp_path: Path,
+) -> None:
+    text = edited("pairs: headlines}", "pairs: headlines, validation: {pairs: 5}}")
+    text = text.replace("{steps: 4,", "{steps: 4, keep: best,")
+    plain, kept = _plan(tmp_path), _plan(tmp_path, text)
+    told = derive_quantities(kept, kept.rows[0])
+    assert told["stage II result"] == "the best step by held-out loss"
+    assert told["stage II held out"] == "5 pairs"
+    assert not {"stage II result", "stage II held out"} & set(derive_quantities(plain, plain.rows[0]))

@@ -155,3 +155,29 @@ def test_the_longest_chain_is_the_most_urgent(tmp_path: Path) -> None:
     for step in plan.steps.values():
         for needed in step.inputs.values():
             assert urgencies[needed] > urgencies[step.fingerprint]
+
+
+_DATA = "data: {source: news, pairs: headlines}"
+
+
+def test_a_study_without_held_out_pairs_says_nothing_of_them(tmp_path: Path) -> None:
+    """So that steps keep the fingerprints that they had before there were any."""
+    for step in _plan(tmp_path).steps.values():
+        assert "validation" not in step.config
+        for settings in (step.config.get("contrastive", {}), step.config.get("reconstruction", {})):
+            assert not {"keep", "validate_every"} & set(settings)
+
+
+def test_held_out_pairs_and_the_step_that_is_kept_are_part_of_what_a_stage_is(tmp_path: Path) -> None:
+    def new(before: Plan, after: Plan) -> set[str]:
+        return {after.steps[name].stage for name in after.steps.keys() - before.steps.keys()}
+
+    plain = _plan(tmp_path / "a")
+    held_out = edited(_DATA, f"{_DATA[:-1]}, validation: {{pairs: 5}}}}")
+    measured = _plan(tmp_path / "b", held_out)
+    assert new(plain, measured) == {"reconstruct", "contrast", "evaluate"}
+    kept = _plan(tmp_path / "c", held_out.replace("{steps: 4,", "{steps: 4, keep: best,"))
+    assert new(measured, kept) == {"contrast", "evaluate"}
+    contrast = next(step for step in kept.steps.values() if step.stage == "contrast")
+    assert contrast.config["validation"] == {"pairs": 5, "share": None, "seed": 0}
+    assert contrast.config["contrastive"]["keep"] == "best"

@@ -57,6 +57,31 @@ WRONG = {
         10,
         ["recipe.data.source", "Did you mean 'news'?"],
     ),
+    "best of no measure": (
+        edited("steps: 4,", "steps: 4, keep: best,"),
+        11,
+        ["recipe.contrastive.keep", "'best'", "held out", "`data.validation: {pairs: 200}`"],
+    ),
+    "measured by nothing, in a level": (
+        edited("on: {reconstruction.steps: 2,", "on: {reconstruction.validate_every: 5,"),
+        15,
+        ["reconstruction.validate_every", "5", "held out", "`data.validation: {pairs: 200}`"],
+    ),
+    "held out twice over": (
+        edited("pairs: headlines}", "pairs: headlines, validation: {pairs: 5, share: 0.1}}"),
+        10,
+        ["recipe.data.validation", "exactly one of `pairs` and `share`"],
+    ),
+    "one pair held out": (
+        edited("pairs: headlines}", "pairs: headlines, validation: {pairs: 1}}"),
+        10,
+        ["recipe.data.validation.pairs", "greater than or equal to 2", "1"],
+    ),
+    "unknown choice of step": (
+        edited("steps: 4,", "steps: 4, keep: bets,"),
+        11,
+        ["recipe.contrastive.keep", "'bets'", "Did you mean 'best'?"],
+    ),
     "unknown pair set": (
         edited("pairs: headlines", "pairs: headline"),
         10,

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, TuningConfig
-from harness.training.stage import TrainingJob
+from harness.training.job import TrainingJob
 from harness.training.train import train
 
 LORA = TuningConfig(method="lora", rank=4, alpha=8, dropout=0.2)

@@ -11,12 +11,19 @@ import psutil
 import torch
 
 from harness.study.document import Resources
-from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig, TuningConfig
+from harness.study.recipe import (
+    ContrastiveConfig,
+    PromptConfig,
+    ReconstructionConfig,
+    TuningConfig,
+    ValidationConfig,
+)
 from harness.training.distributed import GroupRanks, Strategy, joined
+from harness.training.job import TrainingJob
 from harness.training.loop import StepOutcome
 from harness.training.memory import MicroBatch
 from harness.training.ranks import ONE_RANK, Ranks
-from harness.training.stage import TrainingJob, train_network
+from harness.training.stage import train_network
 from harness.training.train import make_objective
 
 LORA = TuningConfig(method="lora", rank=4, alpha=8, dropout=0.2)
@@ -31,6 +38,7 @@ _COMMON: Mapping[str, Any] = {
 }
 _CONTRASTIVE = ContrastiveConfig(num_negatives=2, temperature=0.1, tuning=LORA, **_COMMON)
 _RECONSTRUCTION = ReconstructionConfig(tuning=FULL, **_COMMON)
+_BEST: Mapping[str, Any] = {"keep": "best", "validate_every": 1, "learning_rate": 2e-2}
 KILLED_AT = 3
 ENOUGH_TOKENS = 100
 
@@ -44,6 +52,7 @@ class Case:
     memory_gib: float | None = None
     gradient_checkpointing: bool = False
     base: str = "base"
+    validation: ValidationConfig | None = None
 
     def resources(self, strategy: Strategy = "ddp") -> Resources:
         return Resources(
@@ -58,7 +67,12 @@ CASES: dict[str, Case] = {
     "contrastive LoRA, one graph in parts, symmetric": Case(
         config=replace(_CONTRASTIVE, symmetric=True), micro_batch=60
     ),
-    "contrastive LoRA, cached": Case(config=_CONTRASTIVE, micro_batch=60, memory_gib=1e-4),
+    "contrastive LoRA, cached": Case(
+        config=replace(_CONTRASTIVE, **_BEST),
+        micro_batch=60,
+        memory_gib=1e-4,
+        validation=ValidationConfig(pairs=4),
+    ),
     "contrastive full, cached, recomputed": Case(
         config=replace(_CONTRASTIVE, tuning=FULL),
         micro_batch=60,
@@ -67,7 +81,10 @@ CASES: dict[str, Case] = {
     ),
     "reconstruction full, tied head": Case(config=_RECONSTRUCTION, micro_batch=80),
     "reconstruction full, head of its own, projection": Case(
-        config=replace(_RECONSTRUCTION, projection="linear"), micro_batch=80, base="untied"
+        config=replace(_RECONSTRUCTION, projection="linear", **_BEST),
+        micro_batch=80,
+        base="untied",
+        validation=ValidationConfig(pairs=4),
     ),
     # Of a factor with a single row, the second rank's shard is empty.
     "reconstruction LoRA of rank 1, recomputed": Case(
@@ -129,6 +146,7 @@ def make_job(case: Case, folder: Path, *, scratch: Path) -> TrainingJob:
         pairs=folder / "pairs.jsonl",
         config=case.config,
         prompts=PromptConfig(query="query: ", document=""),
+        validation=case.validation,
         seed=1,
         output=scratch / "output",
         scratch=scratch,

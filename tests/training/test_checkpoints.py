@@ -38,8 +38,8 @@ def saved(tmp_path: Path) -> Path:
 def _restore(folder: Path, *, identity: str = "mine") -> tuple[int, list[str]]:
     parameters, optimizer = _model()
     said: list[str] = []
-    step = CheckpointFolder(folder, identity=identity).restore(parameters, optimizer, report=said.append)
-    return step, said
+    folder_of_run = CheckpointFolder(folder, identity=identity)
+    return folder_of_run.restore(parameters, optimizer, report=said.append).next_step, said
 
 
 def test_the_newest_two_are_kept_and_nothing_else(saved: Path) -> None:
@@ -51,10 +51,10 @@ def test_weights_and_optimiser_go_on_bit_for_bit(saved: Path) -> None:
     for _ in range(5):
         _step(expected, optimizer)
     parameters, optimizer = _model()
-    step = CheckpointFolder(saved, identity="mine").restore(
+    resumed = CheckpointFolder(saved, identity="mine").restore(
         parameters, optimizer, report=lambda line: None
     )
-    assert step == 3
+    assert resumed.next_step == 3
     for _ in range(2):
         _step(parameters, optimizer)
     for name, value in expected.items():

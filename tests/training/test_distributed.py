@@ -73,6 +73,13 @@ def _curve(scratch: Path, name: str = "loss") -> list[float]:
     return [json.loads(line)[name] for line in lines]
 
 
+def _measures(scratch: Path) -> list[dict[str, float]]:
+    """Return the held-out measures of each step that has some."""
+    lines = [json.loads(line) for line in (scratch / "metrics.jsonl").read_text().splitlines()]
+    found = [{name: row[name] for name in row if name.startswith("validation_")} for row in lines]
+    return [measures for measures in found if measures]
+
+
 def _weights(scratch: Path) -> dict[str, torch.Tensor]:
     """Return the weights that the ranks left behind."""
     newest = max((scratch / "checkpoints").glob("step-*"))
@@ -105,6 +112,21 @@ def test_ranks_have_the_curve_and_weights_of_one(
         torch.testing.assert_close(weights[name], value, rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("way", ["ddp", "fsdp"])
+def test_ranks_measure_what_one_does_and_choose_the_same_step(
+    way: str, alone: tuple[str, Path, dict[str, torch.Tensor]], desk: Path
+) -> None:
+    name, scratch, _ = alone
+    measures, together = _measures(scratch), _measures(place(desk, name, way))
+    assert len(measures) == len(together) == (CASES[name].validation is not None) * 5
+    for mine, theirs in zip(measures, together, strict=True):
+        assert theirs == pytest.approx(mine, rel=1e-9, abs=1e-9)
+    if measures:
+        best = measures[-1]["validation_best_step"]
+        folders = (place(desk, name, way) / "checkpoints").glob("best-*")
+        assert f"best-{best:08d}" in {folder.name for folder in folders}
+
+
 def test_vectors_gathered_in_the_wrong_order_would_show(desk: Path) -> None:
     right, wrong = (_curve(place(desk, name, "ddp")) for name in (_RESUMED, "crossed"))
     # The batch's vectors change places before the first step already.
@@ -116,6 +138,9 @@ def test_ranks_that_were_killed_go_on_bit_for_bit(way: str, desk: Path) -> None:
     whole = place(desk, _RESUMED, way)
     resumed = place(desk, "resumed", f"{way} then {way}")
     assert _curve(resumed) == _curve(whole)
+    assert _measures(resumed) == _measures(whole)
+    # Else the last step's weights would be the same as the best's.
+    assert _measures(whole)[-1]["validation_best_step"] < 5
     expected = _weights(whole)
     for name, value in _weights(resumed).items():
         assert value.equal(expected[name]), name
@@ -130,7 +155,10 @@ def test_what_shards_wrote_goes_on_alone(desk: Path) -> None:
     scratch = place(desk, "resumed", "fsdp then one")
     assert len(_curve(scratch)) == KILLED_AT
     train_case(RESUMED, desk, scratch=scratch)
-    assert _curve(scratch) == pytest.approx(_curve(place(desk, _RESUMED, "fsdp")), rel=1e-9)
+    whole = place(desk, _RESUMED, "fsdp")
+    assert _curve(scratch) == pytest.approx(_curve(whole), rel=1e-9)
+    for mine, theirs in zip(_measures(scratch), _measures(whole), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-9)
 
 
 def test_a_base_in_sixteen_bits_and_its_adapters_share_a_unit(desk: Path) -> None:
@@ -158,6 +186,9 @@ def test_a_stage_on_ranks_leaves_the_folder_of_one_and_survives_a_lack_of_memory
     assert np.abs(alone.encode(texts) - together.encode(texts)).max() < 1e-5
     assert _curve(folders[1]) == pytest.approx(_curve(folders[0]), rel=1e-5)
     assert {path.name for path in folders[0].iterdir()} == {path.name for path in folders[1].iterdir()}
+    left = [json.loads((folder / "harness_training.json").read_text()) for folder in folders]
+    assert left[0]["step"] == left[1]["step"] == left[1]["best_step"] < left[1]["num_steps"]
+    assert left[1]["measures"] == pytest.approx(left[0]["measures"], rel=1e-4)
 
 
 def test_the_last_checkpoint_holds_no_optimiser(desk: Path) -> None:

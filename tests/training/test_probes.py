@@ -21,7 +21,7 @@ from harness.study.recipe import ContrastiveConfig, PromptConfig, TuningConfig
 from harness.training import examination, probes
 from harness.training.examination import check_prompts, contrastive_probes
 from harness.training.infonce import info_nce
-from harness.training.stage import TrainingJob
+from harness.training.job import TrainingJob
 from harness.training.train import train
 from tests.training import wrong_losses
 

@@ -21,7 +21,7 @@ from harness.models.embedder import Embedder
 from harness.models.network import load_network
 from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig, TuningConfig
-from harness.training.stage import TrainingJob
+from harness.training.job import TrainingJob
 from harness.training.train import train
 
 _PROMPTS = PromptConfig(query="query: ", document="")
