@@ -1,17 +1,17 @@
-"""`harness plan`: what would run, what is reused, and why."""
+"""`harness plan`: what would run, what is reused and why, what it costs and what may be compared."""
 
 from __future__ import annotations
 
-import sys
+import gc
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Annotated, Any
 
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+import typer
 
-from harness.cli.commitments import check_comparisons
+from harness.cli import plan_text
+from harness.cli.commitments import Outlook, check_comparisons, look_ahead
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
     HomeOption,
@@ -22,69 +22,88 @@ from harness.cli.options import (
     print_json,
 )
 from harness.cli.tracking import check_tracking
+from harness.execution.expectations import hold_against, read_expectations
 from harness.execution.states import PlannedStep, plan_states
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
-from harness.study import find_study, load_study
-
-_COLOURS = {"run": "yellow", "reuse": "green", "wait": "cyan"}
+from harness.plan.comparability import Confounded
+from harness.plan.forecast import over_budget
+from harness.study import Study, find_study, load_study
 
 
 def command(
     study: StudyArgument,
     profile: ProfileOption = None,
+    actual: Annotated[
+        bool,
+        typer.Option(
+            "--actual", help="Hold what was expected of finished steps against what they took."
+        ),
+    ] = False,
     home: HomeOption = None,
     mirror: MirrorOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show the steps of a study with their state (run, reuse, wait) and the reason.
+    """Show the steps of a study with their state (run, reuse, wait) and the reason, and what they cost.
 
-    Nothing is run and nothing is written. What a mirror lacks is told here, and a tracker whose
-    library is not installed.
+    Nothing is run and nothing is written. What a mirror lacks is told here, a tracker whose library is
+    not installed, and rows that differ in more than the factor along which they are compared.
 
-    Example: `harness plan quickstart`
+    Examples: `harness plan quickstart`, `harness plan quickstart --actual`
     """
+    # Large plans are many small objects that live to the end: collecting them again and again is idle.
+    gc.disable()
     loaded = load_study(find_study(study), profile=profile)
     plan = compile_plan(loaded)
-    states = plan_states(plan, ArtifactStore(home or default_home()))
+    store = ArtifactStore(home or default_home())
+    states = plan_states(plan, store)
+    if actual:
+        _show_actual(states, store, plan.study, as_json=json)
+        return
     check_plan(study, states, chosen_mirrors(mirror, loaded), profile=profile)
     check_tracking(states)
     confounded = check_comparisons(loaded, plan, states)
-    counts = Counter[str](planned.state for planned in states)
+    outlook = look_ahead(loaded, plan, states, store)
+    over = over_budget(loaded, outlook.forecast)
     if json:
-        print_json({**_as_json(plan, states, counts), "confounded": [asdict(one) for one in confounded]})
+        print_json(_as_json(loaded, plan, states, confounded, outlook))
         return
-    # Piped output keeps whole lines: cutting them to a guessed width would lose data.
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("step", no_wrap=True)
-    for heading in ("state", "what", "why"):
-        table.add_column(heading, overflow="fold")
-    for planned in states:
-        colour = _COLOURS[planned.state]
-        table.add_row(
-            planned.step.name,
-            f"[{colour}]{planned.state}[/]",
-            escape(planned.step.label),
-            escape(planned.reason),
-        )
-    console.print(table)
-    num_models = sum(len(row.members) for row in plan.rows if not row.is_reference)
-    num_rows = sum(not row.is_reference for row in plan.rows)
-    console.print(
-        f"{num_rows} variants, {num_models} trained models, {len(states)} steps: "
-        f"{counts['run']} to run, {counts['reuse']} reused, {counts['wait']} running elsewhere"
-    )
+    plan_text.show_steps(states)
+    plan_text.show_counts(plan, states)
     for one in confounded:
-        console.print(f"allowed, and marked in tables: {escape(one.describe())}")
+        plan_text.say(f"allowed, and marked in tables: {one.describe()}")
+    plan_text.show_forecast(outlook.forecast)
+    for text in over:
+        plan_text.say(text)
 
 
-def _as_json(plan: Plan, states: list[PlannedStep], counts: Counter[str]) -> dict[str, object]:
+def _show_actual(
+    states: Sequence[PlannedStep], store: ArtifactStore, study: str, *, as_json: bool
+) -> None:
+    outcomes = hold_against(states, read_expectations(store.study_folder(study)))
+    if as_json:
+        print_json({"study": study, "stages": [asdict(one) for one in outcomes]})
+        return
+    plan_text.show_outcomes(outcomes)
+
+
+def _as_json(
+    study: Study,
+    plan: Plan,
+    states: Sequence[PlannedStep],
+    confounded: Sequence[Confounded],
+    outlook: Outlook,
+) -> dict[str, Any]:
+    counts = Counter[str](planned.state for planned in states)
     return {
         "study": plan.study,
         "counts": {state: counts[state] for state in ("run", "reuse", "wait")},
         "variants": [
-            {"label": row.label, "levels": dict(row.levels), "seeds": [m.seed for m in row.members]}
+            {
+                "label": row.label,
+                "levels": dict(row.levels),
+                "seeds": [member.seed for member in row.members],
+            }
             for row in plan.rows
             if not row.is_reference
         ],
@@ -98,7 +117,11 @@ def _as_json(plan: Plan, states: list[PlannedStep], counts: Counter[str]) -> dic
                 "reason": planned.reason,
                 "inputs": dict(planned.step.inputs),
                 "config": planned.step.config,
+                "expected": asdict(outlook.costs[planned.step.fingerprint]),
             }
             for planned in states
         ],
+        "confounded": [asdict(one) for one in confounded],
+        "forecast": asdict(outlook.forecast),
+        "budget": asdict(study.budget),
     }

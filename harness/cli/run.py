@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.commitments import check_comparisons
+from harness.cli.commitments import check_comparisons, look_ahead
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
     HomeOption,
@@ -24,11 +24,13 @@ from harness.cli.progress import RunDisplay
 from harness.cli.tracking import check_tracking
 from harness.execution.backends import Backend, InProcessBackend
 from harness.execution.collect import collect, collect_per_query, write_study
+from harness.execution.expectations import note_expectations
 from harness.execution.process_backend import ProcessBackend
 from harness.execution.runner import RunSummary, run_plan
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
+from harness.plan.forecast import check_budget
 from harness.study import Study, find_study, load_study
 
 _INTERRUPTED = 130
@@ -70,12 +72,21 @@ def command(
     check_plan(study, states, mirrors, profile=profile)
     check_tracking(states)
     check_comparisons(loaded, plan, states)
+    outlook = look_ahead(loaded, plan, states, store)
+    check_budget(loaded, plan, outlook.costs, outlook.to_run, outlook.forecast)
+
+    def open_backend() -> Backend:
+        opened = _opener(backend, address, workers)()
+        # Now that steps will run: a run that cannot start leaves nothing.
+        note_expectations(store.study_folder(plan.study), outlook.costs, outlook.to_run)
+        return opened
+
     try:
         with RunDisplay(len(plan.steps), home=str(store.home)) as display:
             summary = run_plan(
                 plan,
                 store,
-                _opener(backend, address, workers),
+                open_backend,
                 mirrors=mirrors,
                 progress=display,
             )

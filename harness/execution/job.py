@@ -153,7 +153,7 @@ def _run(job: Job, store: ArtifactStore, lease: Lease, log: IO[str], started: fl
         files=digests,
         sizes=sizes,
         versions=package_versions(),
-        machine=describe_machine(threads=step.resources.cpus),
+        machine=describe_machine(threads=step.resources.cpus, uses_gpu=step.resources.gpus > 0),
         wall_seconds=round(time.monotonic() - started, 3),
         finished=utc_now(),
     )

@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
+
+DEVICE = "device"
+"""The fact of a machine that names its GPU; absent where none was used."""
 
 _TRACKED_PACKAGES = (
     "beir",
@@ -40,14 +44,23 @@ def package_versions() -> dict[str, str]:
     return dict(sorted(versions.items()))
 
 
-def describe_machine(*, threads: int) -> dict[str, str | int]:
-    """Return the platform facts that explain small differences between machines."""
-    return {
+def describe_machine(*, threads: int, uses_gpu: bool = False) -> dict[str, str | int]:
+    """Return the platform facts that explain small differences between machines.
+
+    Args:
+        threads: Of the numeric libraries.
+        uses_gpu: Whether to name the GPU; only a process that has used one can tell.
+    """
+    facts: dict[str, str | int] = {
         "system": platform.system(),
         "machine": platform.machine(),
         "num_cpus": os.cpu_count() or 0,
         "threads": threads,
     }
+    torch = sys.modules.get("torch")
+    if uses_gpu and torch is not None and torch.cuda.is_available():
+        facts[DEVICE] = torch.cuda.get_device_name(0)
+    return facts
 
 
 def git_commit(folder: Path) -> str:

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.identity.provenance import DEVICE
 from harness.plan.graph import Plan, PlanRow
 from harness.study.commitments import DEVICES, VERSIONS
 
 _DATA_STAGES = frozenset({"download", "source"})
-_DEVICE_FACTS = ("system", "machine", "device")
+_DEVICE_FACTS = ("system", "machine", DEVICE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +74,9 @@ class Environments:
             return {}
         mine, theirs = _by_name(first), _by_name(second)
         found: dict[str, list[str]] = {}
-        for kind, name in sorted(mine.keys() | theirs.keys()):
-            values = [" and ".join(sorted(side.get((kind, name), {"none"}))) for side in (mine, theirs)]
+        # What only one side recorded is not known to differ.
+        for kind, name in sorted(mine.keys() & theirs.keys()):
+            values = [" and ".join(sorted(side[kind, name])) for side in (mine, theirs)]
             if values[0] != values[1]:
                 found.setdefault(kind, []).append(f"{name} {values[0]} against {values[1]}")
         return found

@@ -157,28 +157,26 @@ class Plan:
                 found[needed].append(step.fingerprint)
         return found
 
-    def urgencies(self) -> dict[str, float]:
-        """Return fingerprint -> cost of the costliest chain of steps that starts with it.
+    def urgencies(self, seconds: Mapping[str, float] | None = None) -> dict[str, float]:
+        """Return fingerprint -> seconds of the longest chain of steps that starts with it.
 
         Running the most urgent ready step first keeps the critical path busy.
+
+        Args:
+            seconds: Fingerprint -> expected duration, nothing for what is not named; None for what the
+                configurations and mteb's descriptive statistics tell.
         """
+        if seconds is None:
+            # Costs are made of plans: known here only when asked for.
+            from harness.plan.costs import step_costs
+
+            seconds = {name: cost.seconds.middle for name, cost in step_costs(self).items()}
         dependants = self.dependants()
         found: dict[str, float] = {}
-        for name, step in reversed(list(self.steps.items())):
-            found[name] = _cost(step) + max((found[after] for after in dependants[name]), default=0.0)
+        for name in reversed(list(self.steps)):
+            after = max((found[after] for after in dependants[name]), default=0.0)
+            found[name] = seconds.get(name, 0.0) + after
         return found
-
-
-def _cost(step: Step) -> float:
-    """Return a rough relative cost: pairs that a training step sees, and a constant for the others."""
-    if step.stage == "reconstruct":
-        settings = step.config["reconstruction"]
-        # Each pair is encoded and decoded, in two directions.
-        return 2.0 * float(settings["steps"] * settings["global_batch"])
-    if step.stage == "contrast":
-        settings = step.config["contrastive"]
-        return float(settings["steps"] * settings["global_batch"])
-    return 100.0
 
 
 def merge_steps(steps: Iterable[Step]) -> dict[str, Step]:

@@ -23,7 +23,7 @@ HALF = Path(__file__).parent / "half_the_batch"
 NOW = Made(versions={"torch": "2.9"}, machine={"machine": "x86_64", "num_cpus": 2})
 
 
-def _half(folder: Path, more: str = "") -> Path:
+def copy_half(folder: Path, more: str = "") -> Path:
     shutil.copytree(HALF, folder, dirs_exist_ok=True)
     path = folder / "study.yaml"
     path.write_text(path.read_text() + more)
@@ -43,7 +43,7 @@ def _factor(text: str) -> str:
 
 @pytest.mark.parametrize("verb", ["plan", "run"])
 def test_a_baseline_with_half_the_batch_is_refused_with_both_values(verb: str, tmp_path: Path) -> None:
-    path = _half(tmp_path)
+    path = copy_half(tmp_path)
     done = run_harness(verb, str(path), "--home", str(tmp_path / "store"))
     assert done.returncode == 2
     assert "contrastive.global_batch 1024 against 512" in done.stderr
@@ -54,7 +54,7 @@ def test_a_baseline_with_half_the_batch_is_refused_with_both_values(verb: str, t
 
 
 def test_what_a_study_allows_is_planned_told_and_marked_in_its_table(tmp_path: Path) -> None:
-    path = _half(tmp_path, "allow: [contrastive.global_batch]\n")
+    path = copy_half(tmp_path, "allow: [contrastive.global_batch]\n")
     home = ["--home", str(tmp_path / "store")]
     done = run_harness("plan", str(path), *home)
     assert done.returncode == 0, done.stderr
@@ -70,7 +70,7 @@ def test_what_a_study_allows_is_planned_told_and_marked_in_its_table(tmp_path: P
 
 
 def test_what_the_guard_tells_of_quantities_stands_in_the_table_too(tmp_path: Path) -> None:
-    study = load_study(_half(tmp_path, "allow: [contrastive.global_batch]\n"))
+    study = load_study(copy_half(tmp_path, "allow: [contrastive.global_batch]\n"))
     plan = compile_plan(study)
     (pair,) = confounded_pairs(study, plan)
     summary, records = collect(study, plan, ArtifactStore(tmp_path / "store"))
