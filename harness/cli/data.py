@@ -14,13 +14,19 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli.options import JsonOption, ProfileOption, print_json
+from harness.cli.training_data import show_command, sources_command
 from harness.data.mirrors import check_needs, entry_of, faults
 from harness.errors import DataError
 from harness.plan import compile_plan
 from harness.plan.needs import hub_needs
 from harness.study import find_study, load_study
 
-app = typer.Typer(help="What lies in a mirror, and whether it is what it was.", no_args_is_help=True)
+app = typer.Typer(
+    help="What there is to train on, what lies in a mirror, and whether it is what it was.",
+    no_args_is_help=True,
+)
+app.command("sources")(sources_command)
+app.command("show")(show_command)
 
 _DirArgument = Annotated[
     Path, typer.Argument(metavar="DIR", envvar="HARNESS_MIRROR", help="The mirror.", show_default=False)

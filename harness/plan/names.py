@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.identity import fingerprint
 from harness.study import Recipe
 from harness.study.document import Base
+from harness.study.recipe import ModelConfig
 from harness.study.task_prompts import NONE, prompt_files
 
 
@@ -25,7 +26,7 @@ def model_slug(base: Base, recipe: Recipe, *, model: str) -> str:
         model: Fingerprint of the step that makes it.
     """
     # One model under two sets of instructions is two lines, and must have two names.
-    return f"{model_name(base, recipe)}{_instructed(recipe)}-{model[:12]}"
+    return f"{model_name(base, recipe.model)}{_instructed(recipe)}-{model[:12]}"
 
 
 def _instructed(recipe: Recipe) -> str:
@@ -50,7 +51,7 @@ def base_name(base: Base) -> str:
     return Path(base.hub or base.path or "").name
 
 
-def model_name(base: Base, recipe: Recipe) -> str:
+def model_name(base: Base, model: ModelConfig) -> str:
     """Return the base's name, with the number of layers where it is cut."""
-    layers = f"-{recipe.model.num_layers}l" if recipe.model.num_layers is not None else ""
+    layers = f"-{model.num_layers}l" if model.num_layers is not None else ""
     return f"{base_name(base)}{layers}".lower()

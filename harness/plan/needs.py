@@ -31,6 +31,9 @@ def _reads(step: Step) -> Iterator[tuple[RepositoryKind, str, str, str]]:
     if step.stage == "base" and "hub" in step.config["checkpoint"]:
         checkpoint = step.config["checkpoint"]
         yield "model", checkpoint["hub"], checkpoint["revision"], step.label
+    if step.stage == "source" and step.config["kind"] == "catalogue":
+        entry = step.config["set"]
+        yield "dataset", entry["hub"], entry["revision"], step.label
     if step.stage != "evaluate":
         return
     task = step.config["task"]

@@ -49,6 +49,9 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage(name="download", purpose="fetch a package's data"),
         Stage(name="source", purpose="make training pairs and evaluation data"),
+        Stage(name="mix", purpose="put the pairs of several sources together"),
+        Stage(name="clean", purpose="drop pairs that nobody should train on"),
+        Stage(name="mine", purpose="find hard negatives"),
         Stage(name="base", purpose="make an embedder of a base checkpoint"),
         Stage(name="reconstruct", purpose="stage I: bidirectional reconstruction"),
         Stage(name="contrast", purpose="stage II: contrastive learning"),

@@ -16,6 +16,7 @@ def train_step(
     context: StepContext, field: str, kind: type[ContrastiveConfig | ReconstructionConfig]
 ) -> None:
     """Train the stage whose settings lie under `field`, or go on where it was interrupted."""
+    from harness.data.pair_sets import set_path
     from harness.training.batches import Sampling
     from harness.training.job import TrainingJob
     from harness.training.train import train
@@ -23,7 +24,7 @@ def train_step(
     config = context.config
     job = TrainingJob(
         base=context.inputs["model"],
-        pairs=context.inputs["source"] / "pairs" / f"{config['pairs']}.jsonl",
+        pairs=set_path(context.inputs["source"], config["pairs"]),
         config=TypeAdapter(kind).validate_python({"seed": None, **config[field]}),
         prompts=TypeAdapter(PromptConfig).validate_python(config["prompts"]),
         sampling=Sampling(**config["sampling"]),

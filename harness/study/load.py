@@ -6,7 +6,6 @@ be wrong before anything runs is refused here, in one message.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +14,12 @@ from harness.errors import StudyError, did_you_mean
 from harness.study import catalogue
 from harness.study.benchmarks import Limits, Selection, beir_datasets, select_tasks
 from harness.study.commitments import Budget, Comparison, resolve_comparisons
-from harness.study.document import Base, BbcSource, JsonlSource, ResourcePlan, StudyDocument, Suite
+from harness.study.document import Base, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
-from harness.study.recipe_checks import check_known, check_recipes
+from harness.study.recipe_checks import check_recipes
+from harness.study.source_checks import check_exists, check_known, check_sources, used_sources
 from harness.study.source_text import FieldPath, SourceText, read_source
+from harness.study.sources import BbcSource, Source
 from harness.study.validation import validate
 from harness.study.variants import Variant, expand
 
@@ -32,7 +33,8 @@ class Study:
     path: Path
     """The file; relative paths in the study are relative to its folder."""
     bases: Mapping[str, Base]
-    sources: Mapping[str, BbcSource | JsonlSource]
+    sources: Mapping[str, Source]
+    """Those of the file, and those of the catalogue that are used."""
     suites: Mapping[str, Suite]
     """Each with all of its tasks, also where the file names a benchmark."""
     factors: Mapping[str, tuple[str, ...]]
@@ -91,7 +93,7 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
     source = apply_profile(read_source(path), profile)
     document = validate(StudyDocument, source.data, source)
     _check_bases(document, source)
-    _check_sources(document, source)
+    check_sources(document, source)
     limits = _resolve_suites(document, source)
     expansion = expand(document, source)
     check_recipes(expansion.variants, document, source)
@@ -101,7 +103,7 @@ def load_study(path: Path, *, profile: str | None = None) -> Study:
         question=" ".join(document.question.split()),
         path=path,
         bases=document.bases,
-        sources=document.sources,
+        sources=used_sources(document, expansion.variants),
         suites={
             name: replace(suite, tasks=tuple(limits[name])) for name, suite in document.suites.items()
         },
@@ -141,29 +143,9 @@ def _check_bases(document: StudyDocument, source: SourceText) -> None:
         if base.wheel and not base.gguf:
             raise source.error((*where, "wheel"), "goes with `gguf` only")
         if base.path is not None:
-            _check_exists(f"{base.path}/config.json", (*where, "path"), source)
+            check_exists(f"{base.path}/config.json", (*where, "path"), source)
         elif base.gguf is not None and base.wheel is None:
-            _check_exists(base.gguf, (*where, "gguf"), source)
-
-
-def _check_sources(document: StudyDocument, source: SourceText) -> None:
-    for name, data in document.sources.items():
-        where: FieldPath = ("sources", name)
-        if isinstance(data, BbcSource) and (data.wheel is None) == (data.path is None):
-            raise source.error(where, "needs exactly one of wheel and path")
-        if data.path is not None:
-            _check_exists(data.path, (*where, "path"), source)
-
-
-def _check_exists(path: str, where: FieldPath, source: SourceText) -> None:
-    full = source.path.parent / path
-    # Unlike Path.exists, this takes names that no file can have for names of no file.
-    if not os.path.exists(full):  # noqa: PTH110
-        raise source.error(
-            where,
-            f"no such file or folder: {str(full)[:200]}",
-            cure="paths are relative to the study file",
-        )
+            check_exists(base.gguf, (*where, "gguf"), source)
 
 
 # The papers score this one on its development queries; its test split is another collection's.
@@ -228,4 +210,4 @@ def _check_task(
                 " datasets of the hub by BEIR's names, such as scifact or trec-covid",
             )
     else:
-        _check_exists(f"{suite.folder}/{task}", where, source)
+        check_exists(f"{suite.folder}/{task}", where, source)

@@ -7,13 +7,12 @@ a single field may be is `recipe`'s affair.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from harness.errors import StudyError, did_you_mean
-from harness.study import catalogue
-from harness.study.document import BbcSource, StudyDocument
+from harness.errors import StudyError
+from harness.study.document import StudyDocument
+from harness.study.source_checks import check_known, check_revisions
 from harness.study.source_text import FieldPath, SourceText
 from harness.study.task_prompts import read_prompts
+from harness.study.training_sets import known_sources, pair_sets
 from harness.study.variants import Variant
 
 
@@ -23,27 +22,25 @@ def check_recipes(variants: tuple[Variant, ...], document: StudyDocument, source
     Raises:
         StudyError: With file, line, field, the value seen, what is allowed and the closest name.
     """
+    known = known_sources(document.sources)
     checked = set()
     for variant in variants:
         recipe = variant.recipes[0]
         _check_validation(variant, source)
-        named = (recipe.model.base, recipe.data.source, recipe.data.pairs, recipe.prompts.tasks)
+        named = (recipe.model.base, recipe.data, recipe.weak_data, recipe.prompts.tasks)
         if named in checked:
             continue
         checked.add(named)
         check_known(
             recipe.model.base, document.bases, "base", _place(variant, "model.base", source), source
         )
-        check_known(
-            recipe.data.source,
-            document.sources,
-            "source",
-            _place(variant, "data.source", source),
-            source,
-        )
-        is_bbc = isinstance(document.sources[recipe.data.source], BbcSource)
-        pairs = catalogue.BBC_PAIRS if is_bbc else catalogue.JSONL_PAIRS
-        check_known(recipe.data.pairs, pairs, "pair set", _place(variant, "data.pairs", source), source)
+        for name, data in (("data", recipe.data), ("weak_data", recipe.weak_data)):
+            if data is not None:
+                place = _place(variant, f"{name}.source", source)
+                check_known(data.source, known, "source", place, source)
+                check_revisions(data.source, known, place, source)
+                place = _place(variant, f"{name}.pairs", source)
+                check_known(data.pairs, pair_sets(known[data.source]), "pair set", place, source)
         try:
             read_prompts(recipe.prompts.tasks, folder=source.path.parent)
         except StudyError as error:
@@ -83,23 +80,3 @@ def _place(variant: Variant, field: str, source: SourceText) -> FieldPath:
         if factor == field:
             return ("factors", factor)
     return ("recipe", *field.split("."))
-
-
-def check_known(
-    name: str,
-    known: Iterable[str],
-    kind: str,
-    where: FieldPath,
-    source: SourceText,
-    *,
-    list_all: bool = True,
-) -> None:
-    """Check that a name is one of those there are.
-
-    Raises:
-        StudyError: With the closest name.
-    """
-    names = list(known)
-    if name not in names:
-        listed = f"; there are: {', '.join(names)}" if list_all else ""
-        raise source.error(where, f"no {kind} {name!r}{listed}.{did_you_mean(name, names)}")

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from harness.data.pairs import Pair
@@ -29,12 +30,15 @@ class KnownPositives:
     """
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
-        first: dict[int, int] = {}
-        self._several: dict[int, set[int]] = {}
-        for pair in pairs:
-            query, positive = text_hash(pair.query), text_hash(pair.positive)
-            if first.setdefault(query, positive) != positive:
-                self._several.setdefault(query, {first[query]}).add(positive)
+        texts = (text for pair in pairs for text in (pair.query, pair.positive))
+        # Arrays and not dictionaries, since a set may have millions of pairs.
+        hashes = np.fromiter(map(text_hash, texts), dtype=np.int64).reshape(-1, 2)
+        hashes = np.unique(hashes, axis=0)
+        queries, first, counts = np.unique(hashes[:, 0], return_index=True, return_counts=True)
+        self._several: dict[int, set[int]] = {
+            int(queries[number]): set(hashes[first[number] : first[number] + counts[number], 1].tolist())
+            for number in np.flatnonzero(counts > 1)
+        }
 
     def of(self, query: int) -> set[int]:
         """Return the hashes of a query's positives; empty where it has one at most."""

@@ -19,13 +19,15 @@ from harness.training.false_negatives import text_hash
 from harness.training.loop import Objective, StepOutcome
 
 _FEWEST = 2
+_MOST = 2**64
+"""Above any hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Division:
     """Indices of a set's pairs."""
 
-    training: tuple[int, ...]
+    training: Sequence[int]
     """In the set's order."""
     held_out: tuple[int, ...] = ()
     """In an order of their own, the same for any order of the set."""
@@ -71,21 +73,21 @@ def divide_pairs(
         DataError: When the set is too small.
     """
     if validation is None:
-        return Division(training=tuple(range(len(pairs))))
+        return Division(training=range(len(pairs)))
     wanted = validation.count(len(pairs))
-    keys = [(text_hash(pair.query), text_hash(pair.positive)) for pair in pairs]
-    distinct: dict[tuple[int, int, int], int] = {}
-    for row, key in enumerate(keys):
-        place = (derive_seed("held out", validation.seed, pairs[row].query), *key)
-        known = distinct.setdefault(place, row)
-        if _rest(pairs[row]) < _rest(pairs[known]):
-            distinct[place] = row
+    keys = []
+    distinct: dict[tuple[int, int, int], tuple[int, int]] = {}
+    for row, pair in enumerate(pairs):
+        key = (text_hash(pair.query), text_hash(pair.positive))
+        keys.append(key)
+        place = (derive_seed("held out", validation.seed, pair.query), *key)
+        distinct[place] = min((_rest(pair), row), distinct.get(place, (_MOST, row)))
     if not _FEWEST <= wanted < len(distinct):
         raise DataError(
             f"`data.validation` holds out {wanted} pairs of a set of {len(distinct)} different ones",
             cure=f"Set `data.validation.pairs` to {_FEWEST} or more, and to less than {len(distinct)}.",
         )
-    held_out = tuple(row for _, row in sorted(distinct.items())[:wanted])
+    held_out = tuple(row for _, (_, row) in sorted(distinct.items())[:wanted])
     texts = {number for row in held_out for number in keys[row]}
     training = tuple(
         row
@@ -103,6 +105,6 @@ def divide_pairs(
     return division
 
 
-def _rest(pair: Pair) -> tuple[object, ...]:
-    """Return what tells pairs of the same two texts apart."""
-    return (pair.negatives, pair.dataset, pair.instruction or "")
+def _rest(pair: Pair) -> int:
+    """Return a hash of what tells pairs of the same two texts apart."""
+    return derive_seed("rest", list(pair.negatives), pair.dataset, pair.instruction or "")

@@ -26,7 +26,7 @@ class TrainingJob:
     base: Path
     """Model folder to start from; for reconstruction it must hold the vocabulary head."""
     pairs: Path
-    """JSON lines of training pairs, with hard negatives where the settings ask for some."""
+    """Set of training pairs, with hard negatives where the settings ask for some."""
     config: ReconstructionConfig | ContrastiveConfig
     prompts: PromptConfig
     """Put before the texts."""

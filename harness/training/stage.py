@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness.data.pairs import Pair, read_pairs
+from harness.data.pair_sets import PairSet, SomePairs
 from harness.errors import HarnessError, NonFiniteError, ProbeError
 from harness.models.dropout import use_text_dropout
 from harness.models.folder import ADAPTER
@@ -116,7 +116,7 @@ def train_network(
     if micro_batch is None:
         micro_batch = _agreed(network, resources=resources, ranks=ranks)
     report(f"sub-batches of {micro_batch.tokens} tokens; whole batches up to {micro_batch.graph_tokens}")
-    training = [pairs[row] for row in division.training]
+    training = SomePairs(pairs, division.training)
     objective = make_objective(job, network, training, micro_batch, ranks)
     projection = getattr(objective, "projection", None)
     _check(job, network, objective, _trained(network, objective))
@@ -144,14 +144,14 @@ def train_network(
     return network, before
 
 
-def _read(job: TrainingJob, report: Callable[[str], None]) -> tuple[list[Pair], Division]:
+def _read(job: TrainingJob, report: Callable[[str], None]) -> tuple[PairSet, Division]:
     """Return the pair set, and which of its pairs train."""
     if job.keeps_best and job.validation is None:
         raise HarnessError(
             "`keep: best` needs pairs that are held out of training, and there are none",
             cure="Set `data.validation: {pairs: 200}`, or `keep: last`.",
         )
-    examples = read_pairs(job.pairs)
+    examples = PairSet(job.pairs)
     if isinstance(job.config, ContrastiveConfig):
         check_negatives(examples, job.config.num_negatives)
     division = divide_pairs(examples, job.validation, global_batch=job.config.global_batch)

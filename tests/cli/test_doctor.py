@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from harness.cli.main import app
-from harness.data.pairs import Pair, write_pairs
+from harness.data.pair_sets import write_pairs
+from harness.data.pairs import Pair
 from tests.models.tiny import make_tiny
 from tests.training.adapters import train_adapter
 
@@ -22,10 +23,10 @@ def trained(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("doctor")
     names = ("river", "lamp", "budget", "film")
     write_pairs(
-        folder / "pairs.jsonl",
+        folder / "pairs.arrow",
         [Pair(query=name, positive=f"the {name}", negatives=(f"no {name}",)) for name in names],
     )
-    return train_adapter(tiny_base, folder / "pairs.jsonl", folder)
+    return train_adapter(tiny_base, folder / "pairs.arrow", folder)
 
 
 def _examine(*arguments: str) -> tuple[int, dict[str, Any]]:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data.bbc import Article, build_bbc, drop_copies, read_articles, split_articles
-from harness.data.pairs import read_pairs
+from harness.data.pair_sets import PairSet
 from harness.errors import DataError
 from harness.identity import tree_sha256
 
@@ -39,7 +39,7 @@ def source(tiny_news: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_article_is_in_two_parts(source: Path) -> None:
-    trained = {pair.positive for pair in read_pairs(source / "pairs" / "headlines.jsonl")}
+    trained = {pair.positive for pair in PairSet(source / "pairs" / "headlines.arrow")}
     own = source / "mirror" / "harness"
     test = {row["text"] for row in _lines(own / "bbc-topic-classification" / "test.jsonl")}
     labels = {row["text"] for row in _lines(own / "bbc-topic-classification" / "train.jsonl")}
@@ -50,8 +50,8 @@ def test_no_article_is_in_two_parts(source: Path) -> None:
 
 
 def test_paragraph_pairs_come_from_the_same_articles_as_headline_pairs(source: Path) -> None:
-    headlines = read_pairs(source / "pairs" / "headlines.jsonl")
-    paragraphs = read_pairs(source / "pairs" / "paragraphs.jsonl")
+    headlines = PairSet(source / "pairs" / "headlines.arrow")
+    paragraphs = PairSet(source / "pairs" / "paragraphs.arrow")
     assert len(headlines) == len(paragraphs)
     for article, pair in zip(headlines, paragraphs, strict=True):
         assert pair.query in article.positive
@@ -180,5 +180,5 @@ def test_the_real_articles_split_without_overlap(bbc_wheel_dir: Path, tmp_path: 
     own = tmp_path / "mirror" / "harness" / "bbc-topic-classification"
     held_out = [row["text"] for name in ("test", "train") for row in _lines(own / f"{name}.jsonl")]
     paragraphs = {text for body in held_out for text in body.split("\n\n") if len(text) >= 100}
-    for pair in read_pairs(tmp_path / "pairs" / "headlines.jsonl"):
+    for pair in PairSet(tmp_path / "pairs" / "headlines.arrow"):
         assert paragraphs.isdisjoint(pair.positive.split("\n\n"))

@@ -71,7 +71,7 @@ def test_what_is_in_domain_is_said_by_every_source_in_use_and_changes_no_step(tm
     assert in_domain_tasks(stated) == ("A", "B")
     assert set(in_domain_tasks(study) or ()) > {"BBCTopicClassification"}
     assert list(compile_plan(stated).steps) == list(compile_plan(study).steps)
-    pairs = "pairs: {kind: jsonl, path: pairs.jsonl}"
+    pairs = "pairs: {kind: files, path: pairs.jsonl}"
     (tmp_path / "pairs.jsonl").write_text("{}")
     silent = edited("  news: {kind: bbc, path: news}", f"  news: {{kind: bbc, path: news}}\n  {pairs}")
     weak = silent.replace(

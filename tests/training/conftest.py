@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.data.pairs import Pair, write_pairs
+from harness.data.pair_sets import write_pairs
+from harness.data.pairs import Pair
 from harness.models.network import Network, load_network
 
 _THINGS = (
@@ -38,7 +39,7 @@ def make_pairs() -> list[Pair]:
 
 @pytest.fixture(scope="session")
 def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pairs") / "default.jsonl"
+    path = tmp_path_factory.mktemp("pairs") / "default.arrow"
     write_pairs(path, make_pairs())
     return path
 

@@ -143,7 +143,7 @@ class _Crossed(GroupRanks):
 def make_job(case: Case, folder: Path, *, scratch: Path) -> TrainingJob:
     return TrainingJob(
         base=folder / case.base,
-        pairs=folder / "pairs.jsonl",
+        pairs=folder / "pairs.arrow",
         config=case.config,
         prompts=PromptConfig(query="query: ", document=""),
         validation=case.validation,

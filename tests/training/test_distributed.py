@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.data.pairs import write_pairs
+from harness.data.pair_sets import write_pairs
 from harness.errors import HarnessError
 from harness.models.bases import prepare_base
 from harness.models.embedder import Embedder
@@ -44,7 +44,7 @@ _RESUMED = "contrastive LoRA, cached"
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Bases, in float64 so that equal means equal, and the runs of all cases on two ranks."""
     folder = tmp_path_factory.mktemp("ranks")
-    write_pairs(folder / "pairs.jsonl", make_pairs())
+    write_pairs(folder / "pairs.arrow", make_pairs())
     for name, is_tied, dtype in (
         ("base", True, torch.float64),
         ("untied", False, torch.float64),

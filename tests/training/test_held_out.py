@@ -70,7 +70,7 @@ def test_a_share_is_a_number_of_pairs() -> None:
 
 def test_without_validation_every_pair_trains() -> None:
     division = divide_pairs(make_pairs(), None, global_batch=1)
-    assert (division.training, division.held_out) == (tuple(range(12)), ())
+    assert (list(division.training), division.held_out) == (list(range(12)), ())
 
 
 @pytest.mark.parametrize(

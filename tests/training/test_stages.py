@@ -14,7 +14,8 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from harness.data.pairs import Pair, write_pairs
+from harness.data.pair_sets import write_pairs
+from harness.data.pairs import Pair
 from harness.errors import DataError, ProbeError
 from harness.identity import file_sha256, tree_sha256
 from harness.models.embedder import Embedder
@@ -222,7 +223,7 @@ def test_a_batch_of_one_without_negatives_does_not_learn_and_says_so(
 
 
 def test_a_pair_without_enough_negatives_is_named(tiny_base: Path, tmp_path: Path) -> None:
-    path = tmp_path / "pairs.jsonl"
+    path = tmp_path / "pairs.arrow"
     write_pairs(path, [Pair(query=f"q{number}", positive=f"p{number}") for number in range(4)])
     with pytest.raises(DataError, match="pair 1 of the set has 0 hard negatives; num_negatives is 1"):
         _train("contrastive", tiny_base, path, tmp_path)
@@ -238,7 +239,7 @@ def test_a_head_that_scales_is_refused(tiny_base: Path, pairs_file: Path, tmp_pa
 
 
 def test_the_share_of_masked_negatives_is_logged(tiny_base: Path, tmp_path: Path) -> None:
-    path = tmp_path / "pairs.jsonl"
+    path = tmp_path / "pairs.arrow"
     positives = ["the same answer", "the same answer", "another", "a third"]
     write_pairs(path, [Pair(query=f"question {n}", positive=text) for n, text in enumerate(positives)])
     output = _train("contrastive", tiny_base, path, tmp_path, global_batch=4, num_negatives=0, steps=2)
