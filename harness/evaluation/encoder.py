@@ -50,6 +50,11 @@ class TextEmbedder(Protocol):
         ...
 
     @property
+    def arithmetic(self) -> str:
+        """What decides a vector's last bits besides model and text; empty if its company does, too."""
+        ...
+
+    @property
     def num_tokens(self) -> int:
         """Tokens encoded so far."""
         ...
@@ -205,11 +210,13 @@ class StudyEncoder:
         identity = (
             *(embedder.weights_id, embedder.max_length, self.mteb_model_meta.revision),
             *(() if self.normalize else ("not normalised",)),
+            embedder.arithmetic,
         )
         vectors, num_found = self.cache.get_or_encode(
             [prompt + text for text in texts],
             model=identity,
             encode=lambda prompted: self._checked(prompted, prompt="", task=task),
+            is_alone=bool(embedder.arithmetic),
         )
         self._is_complete = self._is_complete and num_found == 0
         return vectors

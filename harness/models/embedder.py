@@ -2,20 +2,23 @@
 
 Owns encoding. The rule: rows come back in the order of the input, in float32, normalised unless asked
 otherwise, and a text gets the same vector whatever it was batched with. Prompts are given in full by the
-caller; what is done with the vectors is `harness.evaluation`'s affair.
+caller; what is done with the vectors is `harness.evaluation`'s affair. Where the device allows it, a
+text's vector has the same bits in any company (`invariance`), and `arithmetic` says on what they depend.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from harness.models.budget import Budget, plan_budget
 from harness.models.folder import weights_id
-from harness.models.forward import embed_rows
+from harness.models.forward import Rows, embed_rows
+from harness.models.invariance import find_floor
 from harness.models.network import Network, load_network
 from harness.models.packing import token_batches
 from harness.models.probes import probe_stored
@@ -80,13 +83,36 @@ class Embedder:
         """SHA-256 of everything that decides a vector, apart from `max_length` and the text."""
         return weights_id(self._folder)
 
+    @cached_property
+    def arithmetic(self) -> str:
+        """What decides a vector's last bits besides the model and the text.
+
+        Empty where they depend on the texts that are encoded with it, too.
+        """
+        if not self._floor:
+            return ""
+        weight = next(iter(self._network.decoder.parameters()))
+        device = weight.device.type
+        processor = torch.backends.cpu.get_cpu_capability() if device == "cpu" else device
+        threads = torch.get_num_threads()
+        return f"torch {torch.__version__}, {processor}, {weight.dtype}, {threads} threads"
+
+    @cached_property
+    def _floor(self) -> int:
+        network = self._network
+        return find_floor(network.decoder, network.config.pooling, max_length=self.max_length)
+
+    @cached_property
+    def _budget(self) -> Budget:
+        return plan_budget(self._network.decoder)
+
     @torch.inference_mode()
     def encode(
         self,
         texts: Sequence[str],
         *,
         prompt: str = "",
-        batch_tokens: int = 2048,
+        batch_tokens: int | None = None,
         normalize: bool = True,
     ) -> np.ndarray:
         """Encode texts.
@@ -94,24 +120,43 @@ class Embedder:
         Args:
             texts: Any texts; a repeated one is encoded once.
             prompt: Put before every text as it is.
-            batch_tokens: Tokens a forward pass.
+            batch_tokens: Tokens a forward pass; as many as suit the device when None. Halved when memory
+                runs out.
             normalize: Whether the vectors get length one.
 
         Returns:
             Vectors [texts, dimension], float32, in the order of `texts`.
+
+        Raises:
+            HarnessError: When memory does not suffice for a single text.
         """
         places: dict[str, int] = {}
         for text in texts:
             places.setdefault(text, len(places))
         rows = self._network.tokenizer.tokenise([prompt + text for text in places], self.max_length)
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
-        for batch in token_batches([len(row) for row in rows], tokens=batch_tokens):
-            pooled = embed_rows(
-                self._network.decoder, [rows[index] for index in batch], self._network.config.pooling
-            )
-            pooled = pooled.float()
-            if normalize:
-                pooled = torch.nn.functional.normalize(pooled, dim=-1)
-            vectors[batch] = pooled.cpu().numpy()
+        budget = self._budget if batch_tokens is None else Budget(tokens=batch_tokens)
+        waiting = [list(range(len(rows)))]
+        while waiting:
+            batch = waiting.pop()
+            lengths = [len(rows[index]) for index in batch]
+            if len(batch) > 1 and sum(lengths) > budget.tokens:
+                parts = token_batches(lengths, tokens=budget.tokens)
+                waiting += [[batch[place] for place in part] for part in parts]
+                continue
+            texts_of_batch = [rows[index] for index in batch]
+            found = budget.run(partial(self._vectors, texts_of_batch, normalize=normalize))
+            if found is None:
+                waiting.append(batch)
+            else:
+                vectors[batch] = found
         self.num_tokens += sum(len(row) for row in rows)
         return vectors[[places[text] for text in texts]]
+
+    def _vectors(self, rows: Rows, *, normalize: bool) -> np.ndarray:
+        network = self._network
+        pooled = embed_rows(network.decoder, rows, network.config.pooling, floor=self._floor).float()
+        if normalize:
+            pooled = torch.nn.functional.normalize(pooled, dim=-1)
+        found: np.ndarray = pooled.cpu().numpy()
+        return found

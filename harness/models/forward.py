@@ -18,6 +18,8 @@ from harness.models.pooling import Pooling, pool
 
 Rows = Sequence[Sequence[int]]
 
+_FILLER_TOKENS = 64
+
 
 def run_packed(
     decoder: Any,
@@ -56,7 +58,12 @@ def first_position(decoder: Any) -> int:
 
 
 def embed_rows(
-    decoder: Any, rows: Rows, pooling: Pooling, *, text_keys: Sequence[int] | None = None
+    decoder: Any,
+    rows: Rows,
+    pooling: Pooling,
+    *,
+    text_keys: Sequence[int] | None = None,
+    floor: int = 0,
 ) -> torch.Tensor:
     """Run some texts as one packed row and pool them.
 
@@ -65,16 +72,39 @@ def embed_rows(
         rows: Token ids, each text ending in the anchor.
         pooling: How the vector is taken.
         text_keys: Decides each text's dropout.
+        floor: Tokens of every product at least, or 0 for as many as there are. Libraries add up small
+            products in another order, so that a text's last bits would depend on its company; with a
+            floor, it is also computed in rectangles of its own width (see `invariance`).
 
     Returns:
         Vectors [texts, width], not normalised, in the decoder's type.
     """
     device = next(decoder.parameters()).device
-    layout = make_layout([len(row) for row in rows], device=device, text_keys=text_keys)
+    num = len(rows)
+    if floor:
+        rows = [*rows, *_fillers(floor - sum(map(len, rows)))]
+    layout = make_layout(
+        [len(row) for row in rows], device=device, text_keys=text_keys, is_canonical=floor > 0
+    )
     if pooling == "last":
-        layout = replace(layout, wanted=layout.ends)
+        layout = replace(layout, wanted=_with_more(layout.ends, floor, layout))
     ids = torch.tensor([token for row in rows for token in row], dtype=torch.long, device=device)
-    return pool(run_packed(decoder, layout, ids=ids), layout, pooling)
+    return pool(run_packed(decoder, layout, ids=ids), layout, pooling)[:num]
+
+
+def _fillers(num_tokens: int) -> list[list[int]]:
+    """Return texts of so many tokens that nobody asks about."""
+    whole, rest = divmod(max(0, num_tokens), _FILLER_TOKENS)
+    return [[0] * _FILLER_TOKENS] * whole + [[0] * rest] * (rest > 0)
+
+
+def _with_more(wanted: torch.Tensor, floor: int, layout: Layout) -> torch.Tensor:
+    """Return wanted places and, where they are fewer than `floor`, other ones after them."""
+    if len(wanted) >= floor:
+        return wanted
+    is_other = torch.ones(len(layout.positions), dtype=torch.bool, device=wanted.device)
+    is_other[wanted] = False
+    return torch.cat([wanted, is_other.nonzero().squeeze(1)[: floor - len(wanted)]])
 
 
 def embed_batches(

@@ -25,13 +25,10 @@ class Bucket:
     start: int
     """Place of the first token in the packed row."""
     lengths: tuple[int, ...]
+    width: int
+    """Positions of the rectangle: no fewer than the longest text has tokens."""
     slots: torch.Tensor | None
-    """Place of each token in the rectangle, flattened [tokens]; None where all lengths are equal."""
-
-    @property
-    def width(self) -> int:
-        """Positions of the rectangle: the length of the longest text."""
-        return max(self.lengths)
+    """Place of each token in the rectangle, flattened [tokens]; None where it has no empty place."""
 
     @property
     def num_tokens(self) -> int:
@@ -79,6 +76,7 @@ def make_layout(
     hidden: torch.Tensor | None = None,
     is_causal: bool | None = None,
     text_keys: Sequence[int] | None = None,
+    is_canonical: bool = False,
 ) -> Layout:
     """Return the layout of texts that lie one after the other.
 
@@ -89,6 +87,8 @@ def make_layout(
         hidden: Tokens that may not be seen [tokens].
         is_causal: Whether a token sees none after it; as the architecture has it when None.
         text_keys: A number for each text that decides its dropout, whatever it is packed with.
+        is_canonical: Whether the rectangle that a text is computed in is as wide as the text's own
+            length demands, so that its neighbours do not change its last bits either.
     """
     if positions is None:
         positions = torch.cat([torch.arange(length) for length in lengths])
@@ -103,7 +103,7 @@ def make_layout(
         hidden=None if hidden is None else hidden.to(device),
         is_causal=is_causal,
         dropout_keys=keys,
-        buckets=tuple(_buckets(lengths, device)),
+        buckets=tuple(_buckets(lengths, device, is_canonical=is_canonical)),
     )
 
 
@@ -119,20 +119,31 @@ def _token_keys(texts: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return (mixed >> 32).to(torch.int32)
 
 
-def _buckets(lengths: Sequence[int], device: torch.device) -> Iterator[Bucket]:
+def _buckets(lengths: Sequence[int], device: torch.device, *, is_canonical: bool) -> Iterator[Bucket]:
     start, first = 0, 0
     for last in range(1, len(lengths) + 1):
         part = lengths[first:last]
+        width = canonical_width(part[0]) if is_canonical else max(part)
         if last < len(lengths):
-            wider = [*part, lengths[last]]
-            if max(wider) * len(wider) <= _BUCKET_WASTE * sum(wider):
+            if is_canonical:
+                fits = canonical_width(lengths[last]) == width
+            else:
+                wider = [*part, lengths[last]]
+                fits = max(wider) * len(wider) <= _BUCKET_WASTE * sum(wider)
+            if fits:
                 continue
-        yield Bucket(start=start, lengths=tuple(part), slots=_slots(part, device))
+        slots = _slots(part, width, device)
+        yield Bucket(start=start, lengths=tuple(part), width=width, slots=slots)
         start, first = start + sum(part), last
 
 
-def _slots(lengths: Sequence[int], device: torch.device) -> torch.Tensor | None:
-    width = max(lengths)
+def canonical_width(length: int) -> int:
+    """Return the width that a text of some length is computed in: at most a quarter more, or 8."""
+    step = max(8, 1 << max(0, (length - 1).bit_length() - 3))
+    return -(-length // step) * step
+
+
+def _slots(lengths: Sequence[int], width: int, device: torch.device) -> torch.Tensor | None:
     if min(lengths) == width:
         return None
     is_real = torch.arange(width)[None, :] < torch.tensor(lengths)[:, None]

@@ -19,10 +19,11 @@ import torch
 from torch import nn
 
 from harness.errors import NonFiniteError
+from harness.models.budget import is_out_of_memory
 from harness.study.recipe import ContrastiveConfig, ReconstructionConfig
 from harness.training.checkpoints import Best, CheckpointFolder
 from harness.training.curves import Curves
-from harness.training.memory import MemoryShortageError, MicroBatch, is_out_of_memory, retry_smaller
+from harness.training.memory import MemoryShortageError, MicroBatch, retry_smaller
 from harness.training.probes import probe_gradients, probe_moved
 from harness.training.ranks import ONE_RANK, Ranks
 from harness.training.selection import LOSS, Selection

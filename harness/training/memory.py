@@ -15,6 +15,7 @@ import torch
 
 from harness.errors import HarnessError, MemoryLimitError
 from harness.identity.memory import memory_limit_bytes, peak_memory_bytes
+from harness.models.budget import is_out_of_memory
 from harness.models.forward import embed_rows
 
 Result = TypeVar("Result")
@@ -133,13 +134,6 @@ def _peak_and_limit() -> str:
         peak = torch.cuda.max_memory_allocated()
         limit = torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
     return f"peak {peak / _GIB:.1f} GiB of {limit / _GIB:.1f} GiB"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, on a device or on the processor."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def retry_smaller(

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import ProbeError
 from harness.evaluation.embeddings import EmbeddingCache, Vectors
+from harness.evaluation.text_index import Keys, TextIndex
 
 _MODEL = ("weights", 512)
 
@@ -118,3 +122,82 @@ def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     assert num_found == 60
     assert np.array_equal(vectors, _encode(texts))
     assert not list(tmp_path.rglob(".*"))
+
+
+def test_a_text_that_depends_on_nothing_else_serves_every_request(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path)
+    cache.get_or_encode(["a", "b", "c"], model=_MODEL, encode=_encode, is_alone=True)
+    encode = _Counting()
+    texts = ["c", "d", "a", "d"]
+    vectors, num_found = EmbeddingCache(tmp_path).get_or_encode(
+        texts, model=_MODEL, encode=encode, is_alone=True
+    )
+    assert np.array_equal(vectors, _encode(texts))
+    assert encode.texts == ["d"]
+    assert num_found == 2
+    # What was kept by request is another thing.
+    encode = _Counting()
+    cache.get_or_encode(["a"], model=_MODEL, encode=encode)
+    assert encode.texts == ["a"]
+
+
+def test_two_that_want_the_same_texts_share_the_work(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(40)]
+    together = threading.Barrier(2)
+    began = threading.local()
+    encoded: list[str] = []
+
+    def slow(batch: Sequence[str]) -> Vectors:
+        if not hasattr(began, "before"):
+            # Nobody gets past a first chunk before the other one has one, too.
+            began.before = True
+            together.wait(timeout=30)
+        encoded.extend(batch)
+        return _encode(batch)
+
+    def work() -> None:
+        cache = EmbeddingCache(tmp_path, chunk_texts=4)
+        vectors, _ = cache.get_or_encode(texts, model=_MODEL, encode=slow, is_alone=True)
+        assert np.array_equal(vectors, _encode(texts))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(encoded) == sorted(texts)
+
+
+def test_segments_of_different_dimensions_are_refused_with_a_cure(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path)
+    cache.get_or_encode(["a"], model=_MODEL, encode=_encode, is_alone=True)
+    with pytest.raises(ProbeError, match="3 dimensions, others of the same model have 2") as caught:
+        cache.get_or_encode(
+            ["a", "b"], model=_MODEL, encode=lambda _: np.ones((1, 3), dtype=np.float32), is_alone=True
+        )
+    (folder,) = tmp_path.iterdir()
+    assert str(folder) in caught.value.cure
+
+
+@given(
+    sizes=st.lists(st.integers(1, 40), max_size=20),
+    asked=st.lists(st.integers(0, 400), min_size=1, max_size=30),
+)
+def test_the_index_finds_every_text_and_no_other(sizes: list[int], asked: list[int]) -> None:
+    index = TextIndex()
+    first = 0
+    expected: dict[int, tuple[int, int]] = {}
+    for segment, size in enumerate(sizes):
+        index.add(_keys(range(first, first + size)), segment=segment)
+        expected |= {first + row: (segment, row) for row in range(size)}
+        first += size
+    segments, rows = index.find(_keys(asked))
+    assert list(zip(segments.tolist(), rows.tolist(), strict=True)) == [
+        expected.get(text, (-1, -1)) for text in asked
+    ]
+    assert len(index._runs) <= 8
+
+
+def _keys(texts: Iterable[int]) -> Keys:
+    digests = b"".join(hashlib.sha256(str(text).encode()).digest() for text in texts)
+    return np.frombuffer(digests, dtype=np.uint8).reshape(-1, 32)

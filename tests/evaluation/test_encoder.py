@@ -118,3 +118,17 @@ def test_vectors_keep_their_length_where_asked_and_the_cache_keeps_both_apart(tm
     assert lengths[0] == pytest.approx([1, 1], abs=1e-6)
     assert min(lengths[1]) > 2
     assert lengths[2] == pytest.approx([1, 1], abs=1e-6)
+
+
+def test_tiers_and_tasks_that_overlap_share_texts_where_company_does_not_matter(tmp_path: Path) -> None:
+    embedder = ToyEmbedder(arithmetic="exact")
+    encoder = _encoder(embedder, EmbeddingCache(tmp_path))
+    nano = encoder.encode_texts(["b", "a"], side="document", task="NanoSciFact")
+    whole = encoder.encode_texts(["a", "b", "c", "a"], side="document", task="SciFact")
+    assert sum(text.endswith("c") for call in embedder.calls for text in call) == 1
+    assert embedder.num_encoded == 3
+    assert np.array_equal(whole[[1, 0]], nano)
+    # On another processor, or with another number of threads, nothing of it is used.
+    other = ToyEmbedder(arithmetic="rounded elsewhere")
+    _encoder(other, EmbeddingCache(tmp_path)).encode_texts(["a"], side="document", task="SciFact")
+    assert other.num_encoded == 1

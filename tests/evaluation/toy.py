@@ -15,13 +15,17 @@ class ToyEmbedder:
 
     Args:
         poison: Texts with this word get a NaN.
+        arithmetic: What vectors depend on besides the text; empty for the texts encoded with it.
     """
 
-    def __init__(self, *, dimension: int = 48, weights_id: str = "toy", poison: str = "") -> None:
+    def __init__(
+        self, *, dimension: int = 48, weights_id: str = "toy", poison: str = "", arithmetic: str = ""
+    ) -> None:
         self.dimension = dimension
         self.weights_id = weights_id
         self.max_length = 512
         self.num_tokens = 0
+        self.arithmetic = arithmetic
         self.calls: list[list[str]] = []
         self._poison = poison
         self._matrix = np.random.default_rng(0).standard_normal((_BUCKETS, dimension))

@@ -1,0 +1,77 @@
+"""Whether a text's vector is the same to the last bit whatever it is encoded with.
+
+Owns `find_floor`, a trial on the network and the device at hand. Rows of a matrix product do not depend
+on each other, but a library adds up few rows in another order than many, and attention in a narrow
+rectangle in another than in a wide one. With a floor under the number of rows and rectangles as wide as
+each text's own length demands, the order is the same in any company, where the library behaves. The
+rule: that is claimed only after texts of several lengths, alone and in company, came out with the same
+bits. Where they do not, no floor is used, and whoever keeps vectors must keep them by company.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from harness.models.forward import Rows, embed_rows
+from harness.models.pooling import Pooling
+
+_FLOORS = (256, 512)
+_LENGTHS = (1, 8, 33, 150)
+# Tokens of the companies that each text of the trial meets; neither fills whole tiles.
+_COMPANIES = (577, 1031)
+
+
+@torch.inference_mode()
+def find_floor(decoder: Any, pooling: Pooling, *, max_length: int) -> int:
+    """Return the fewest tokens a product needs for vectors that do not depend on their company.
+
+    Args:
+        decoder: The network below the vocabulary head.
+        pooling: How a vector is taken.
+        max_length: Tokens of the longest text.
+
+    Returns:
+        A floor for `embed_rows`; 0 if no floor that was tried makes them independent.
+    """
+    rows = _made_up(decoder, sorted({min(length, max_length) for length in _LENGTHS}))
+    for floor in _FLOORS:
+        alone = [embed_rows(decoder, [row], pooling, floor=floor)[0] for row in rows]
+        if all(
+            _is_same(decoder, rows, alone, pooling, floor=floor, tokens=tokens, place=place)
+            for place, tokens in enumerate(_COMPANIES)
+        ):
+            return floor
+    return 0
+
+
+def _is_same(
+    decoder: Any,
+    rows: Rows,
+    alone: Sequence[torch.Tensor],
+    pooling: Pooling,
+    *,
+    floor: int,
+    tokens: int,
+    place: int,
+) -> bool:
+    """Tell whether the texts have the same bits among others that fill a batch of `tokens`."""
+    mine = list(range(len(rows)))
+    mine = mine[place:] + mine[:place]
+    batch = [rows[index] for index in mine]
+    while sum(map(len, batch)) < tokens:
+        # Shorter and longer ones in turn, some of them as long as one of the trial.
+        length = min(tokens - sum(map(len, batch)), len(rows[len(batch) % len(rows)]) + len(batch) % 3)
+        batch.insert(0 if len(batch) % 2 else len(batch) // 2, [1] * length)
+    batch.sort(key=len)
+    found = embed_rows(decoder, batch, pooling, floor=floor)
+    places = {id(row): number for number, row in enumerate(batch)}
+    return all(torch.equal(found[places[id(rows[index])]], alone[index]) for index in mine)
+
+
+def _made_up(decoder: Any, lengths: Sequence[int]) -> list[list[int]]:
+    """Return one row of token ids a length, spread over the vocabulary."""
+    size = int(decoder.get_input_embeddings().weight.shape[0])
+    return [[(7919 * place + 31 * length) % size for place in range(length)] for length in lengths]
