@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli import plan_text
+from harness.cli.against import read_against
 from harness.cli.commitments import Outlook, check_comparisons, look_ahead
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
@@ -23,11 +24,15 @@ from harness.cli.options import (
 )
 from harness.cli.tracking import check_tracking
 from harness.execution.expectations import hold_against, read_expectations
+from harness.execution.history import past_of
 from harness.execution.states import PlannedStep, plan_states
 from harness.execution.store import ArtifactStore, default_home
-from harness.plan import Plan, compile_plan
+from harness.plan import Plan, Step, compile_plan
+from harness.plan.changes import PlanChanges, compare_plans
 from harness.plan.comparability import Confounded
+from harness.plan.explain import explain, find_step
 from harness.plan.forecast import over_budget
+from harness.plan.past import Past
 from harness.study import Study, find_study, load_study
 
 
@@ -40,6 +45,19 @@ def command(
             "--actual", help="Hold what was expected of finished steps against what they took."
         ),
     ] = False,
+    why: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STEP", help="Show which fields made a step new, down to the inputs that caused it."
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REV|PLAN.json|STUDY.yaml",
+            help="Compare with the study at a git revision, a plan saved by --json, or another study.",
+        ),
+    ] = None,
     home: HomeOption = None,
     mirror: MirrorOption = None,
     json: JsonOption = False,
@@ -49,24 +67,39 @@ def command(
     Nothing is run and nothing is written. What a mirror lacks is told here, a tracker whose library is
     not installed, and rows that differ in more than the factor along which they are compared.
 
-    Examples: `harness plan quickstart`, `harness plan quickstart --actual`
+    Examples: `harness plan quickstart`, `harness plan quickstart --against HEAD~1`,
+    `harness plan quickstart --why contrast-1f2e3d4c`, `harness plan quickstart --actual`
     """
     # Large plans are many small objects that live to the end: collecting them again and again is idle.
     gc.disable()
-    loaded = load_study(find_study(study), profile=profile)
+    path = find_study(study)
+    loaded = load_study(path, profile=profile)
     plan = compile_plan(loaded)
     store = ArtifactStore(home or default_home())
     states = plan_states(plan, store)
     if actual:
         _show_actual(states, store, plan.study, as_json=json)
         return
+    past = None if against is None else read_against(against, study=path, profile=profile)
+    if why is not None:
+        _show_why(plan, find_step(plan, why), states, past or past_of(store), as_json=json)
+        return
+    if past is not None:
+        _show_changes(compare_plans(past, Past.of_plan(plan)), str(against), as_json=json)
+        return
     check_plan(study, states, chosen_mirrors(mirror, loaded), profile=profile)
     check_tracking(states)
-    confounded = check_comparisons(loaded, plan, states)
-    outlook = look_ahead(loaded, plan, states, store)
-    over = over_budget(loaded, outlook.forecast)
-    if json:
-        print_json(_as_json(loaded, plan, states, confounded, outlook))
+    _show_plan(loaded, plan, states, store, as_json=json)
+
+
+def _show_plan(
+    study: Study, plan: Plan, states: Sequence[PlannedStep], store: ArtifactStore, *, as_json: bool
+) -> None:
+    confounded = check_comparisons(study, plan, states)
+    outlook = look_ahead(study, plan, states, store)
+    over = over_budget(study, outlook.forecast)
+    if as_json:
+        print_json(_as_json(study, plan, states, confounded, outlook))
         return
     plan_text.show_steps(states)
     plan_text.show_counts(plan, states)
@@ -87,6 +120,29 @@ def _show_actual(
     plan_text.show_outcomes(outcomes)
 
 
+def _show_why(
+    plan: Plan, step: Step, states: Sequence[PlannedStep], past: Past, *, as_json: bool
+) -> None:
+    planned = next(one for one in states if one.step is step)
+    found = explain(plan, step, past)
+    if as_json:
+        causes = [{"step": name, **asdict(difference)} for name, difference in found.causes()]
+        state = {"state": planned.state, "reason": planned.reason}
+        print_json({"study": plan.study, **state, "why": asdict(found), "causes": causes})
+        return
+    plan_text.say(f"{step.name} ({step.label}): {planned.state}, {planned.reason}")
+    if planned.state != "reuse":
+        for line in found.lines():
+            plan_text.say(line)
+
+
+def _show_changes(changes: PlanChanges, against: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"against": against, **asdict(changes)})
+        return
+    plan_text.show_changes(changes, against)
+
+
 def _as_json(
     study: Study,
     plan: Plan,
@@ -95,6 +151,9 @@ def _as_json(
     outlook: Outlook,
 ) -> dict[str, Any]:
     counts = Counter[str](planned.state for planned in states)
+    roles: dict[str, list[tuple[str, ...]]] = {name: [] for name in plan.steps}
+    for role, name in Past.of_plan(plan).roles.items():
+        roles[name].append(role)
     return {
         "study": plan.study,
         "counts": {state: counts[state] for state in ("run", "reuse", "wait")},
@@ -117,6 +176,8 @@ def _as_json(
                 "reason": planned.reason,
                 "inputs": dict(planned.step.inputs),
                 "config": planned.step.config,
+                "version": planned.step.payload["version"],
+                "roles": roles[planned.step.fingerprint],
                 "expected": asdict(outlook.costs[planned.step.fingerprint]),
             }
             for planned in states

@@ -17,6 +17,7 @@ from rich.table import Table
 from harness.execution.expectations import Outcome
 from harness.execution.states import PlannedStep
 from harness.plan import Plan
+from harness.plan.changes import PlanChanges
 from harness.plan.forecast import Forecast, show
 from harness.plan.ranges import Range
 
@@ -106,6 +107,27 @@ def show_hours(hours: Range) -> str:
         if hours.middle * factor >= 2:
             return f"{show(hours.times(factor))} {unit}"
     return f"{show(hours.times(3600.0))} seconds"
+
+
+def show_changes(changes: PlanChanges, against: str) -> None:
+    """Print what a plan has gained, lost and changed since another one."""
+    own = [one for one in changes.changed if one.fields]
+    say(
+        f"against {against}: {changes.num_same} steps as they were, {len(changes.added)} added, "
+        f"{len(changes.removed)} removed, {len(changes.changed)} changed"
+    )
+    lines = [
+        f"changed: {one.before} -> {one.now}: {', '.join(field.describe() for field in one.fields)}"
+        for one in own
+    ]
+    if len(changes.changed) > len(own):
+        lines.append(f"changed by their inputs alone: {len(changes.changed) - len(own)} steps")
+    lines += [f"added: {name}" for name in changes.added]
+    lines += [f"removed: {name}" for name in changes.removed]
+    for line in lines[:_MOST_LINES]:
+        say(line)
+    if len(lines) > _MOST_LINES:
+        say(f"... and {len(lines) - _MOST_LINES} more; `--json` has them all")
 
 
 def show_outcomes(outcomes: Sequence[Outcome]) -> None:

@@ -6,12 +6,14 @@ is read, the same one every time; fingerprints are evenly spread, so the first o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from harness.errors import StoreError
-from harness.execution.store import ArtifactRecord, ArtifactStore
+from harness.execution.store import RECORD_NAME, ArtifactRecord, ArtifactStore
 from harness.identity.provenance import DEVICE
 from harness.plan.costs import Recorded
+from harness.plan.past import Past
 from harness.plan.work import Surroundings
 
 _MOST_A_STAGE = 100
@@ -34,6 +36,17 @@ def recorded_steps(store: ArtifactStore, stages: Iterable[str]) -> list[Recorded
         for name in sorted(store.touched([stage]))[:_MOST_A_STAGE]
         if (record := reader.find(stage, name)) is not None
     ]
+
+
+def past_of(store: ArtifactStore) -> Past:
+    """Return every step that the store has an artifact of; damaged records are left out."""
+    payloads = {}
+    for path in sorted((store.home / "artifacts").glob(f"*/*/{RECORD_NAME}")):
+        try:
+            payloads[path.parent.name] = json.loads(path.read_bytes())["payload"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return Past(payloads=payloads)
 
 
 class _Reader:

@@ -80,17 +80,18 @@ def _known_studies(name: str, folder: Path) -> str:
     return f"studies in {folder}/: {', '.join(known)}.{did_you_mean(name, known)}"
 
 
-def load_study(path: Path, *, profile: str | None = None) -> Study:
+def load_study(path: Path, *, profile: str | None = None, text: str | None = None) -> Study:
     """Read, check and resolve a study file.
 
     Args:
         path: The YAML file.
         profile: Name of one of its profiles; none when empty.
+        text: The file's text, where another than it has now is meant.
 
     Raises:
         StudyError: With file, line, field, the value seen, what is allowed and the closest name.
     """
-    source = apply_profile(read_source(path), profile)
+    source = apply_profile(read_source(path, text=text), profile)
     document = validate(StudyDocument, source.data, source)
     _check_bases(document, source)
     check_sources(document, source)

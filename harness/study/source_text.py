@@ -69,14 +69,18 @@ def dotted(where: FieldPath) -> str:
     return text
 
 
-def read_source(path: Path) -> SourceText:
+def read_source(path: Path, *, text: str | None = None) -> SourceText:
     """Read a YAML file whose top level is a mapping.
+
+    Args:
+        path: The file.
+        text: Its text, where that is not the one that it has now.
 
     Raises:
         StudyError: If the file is missing, unreadable, not YAML, or holds a key twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8") if text is None else text
     except FileNotFoundError as error:
         raise StudyError(
             f"{path}: no such file", cure="give a YAML file, or the name of one in ablations/"

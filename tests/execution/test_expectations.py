@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 from harness.execution.expectations import hold_against, note_expectations, read_expectations
-from harness.execution.history import recorded_steps
+from harness.execution.history import past_of, recorded_steps
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore
 from harness.plan.costs import StepCost, step_costs
+from harness.plan.explain import explain
 from harness.plan.ranges import Range
-from tests.execution.fake import CountingStage, diamond, run
+from tests.execution.fake import CountingStage, diamond, plan_of, run, step
 
 
 def _cost(low: float, high: float) -> StepCost:
@@ -51,6 +52,18 @@ def test_what_was_recorded_is_what_the_next_plan_expects(stage: CountingStage, t
     for cost in step_costs(plan, recorded=recorded).values():
         assert cost.basis == "records of like steps"
         assert cost.seconds.low < 50 < cost.seconds.high
+
+
+def test_artifacts_tell_why_a_step_is_new(stage: CountingStage, tmp_path: Path) -> None:
+    plan, steps = diamond()
+    run(plan, tmp_path)
+    past = past_of(ArtifactStore(tmp_path))
+    assert past.payloads.keys() == plan.steps.keys()
+    other = step("A")
+    after = step("b", [other])
+    found = explain(plan_of(other, after), after, past)
+    assert found.before == steps["b"].name
+    assert [cause.describe() for _, cause in found.causes()] == ["name A against a"]
 
 
 def test_a_damaged_record_says_nothing(stage: CountingStage, tmp_path: Path) -> None:
