@@ -54,3 +54,4 @@ bench: install
 	$(BIN)/python -m benchmarks.train
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.tables
+	$(BIN)/python -m benchmarks.pairs
