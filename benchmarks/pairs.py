@@ -1,8 +1,8 @@
 """A mixture larger than a laptop's memory should hold: reading it through, and going on in its middle.
 
 Run as `make bench`. The mixture has 1,800,000 generated triples. The peer is `datasets`, the library
-that maps Arrow files into memory, over the same rows; each reads in a process of its own, by turns, since
-what is compared besides speed is peak memory (mapped pages that were touched count in it).
+that maps Arrow files into memory, over the same rows; each reads in a process of its own, by turns,
+since what is compared besides speed is peak memory (mapped pages that were touched count in it).
 """
 
 from __future__ import annotations
