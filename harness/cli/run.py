@@ -33,7 +33,7 @@ from harness.plan import Plan, compile_plan
 from harness.plan.forecast import check_budget
 from harness.study import Study, find_study, load_study
 
-_INTERRUPTED = 130
+INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells give it."""
 
 
@@ -76,7 +76,7 @@ def command(
     check_budget(loaded, plan, outlook.costs, outlook.to_run, outlook.forecast)
 
     def open_backend() -> Backend:
-        opened = _opener(backend, address, workers)()
+        opened = backend_opener(backend, address, workers)()
         # Now that steps will run: a run that cannot start leaves nothing.
         note_expectations(store.study_folder(plan.study), outlook.costs, outlook.to_run)
         return opened
@@ -92,7 +92,7 @@ def command(
             )
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
-        raise typer.Exit(_INTERRUPTED) from None
+        raise typer.Exit(INTERRUPTED) from None
     _finish(loaded, plan, store, summary, reports / loaded.name, as_json=json)
     if summary.failed:
         raise typer.Exit(1)
@@ -123,7 +123,8 @@ def _finish(
     )
 
 
-def _opener(backend: str, address: str, workers: int | None) -> Callable[[], Backend]:
+def backend_opener(backend: str, address: str, workers: int | None) -> Callable[[], Backend]:
+    """Return what opens the backend of a command's options, once there is something to run."""
     if backend == "in-process":
         return InProcessBackend
     if backend == "processes":

@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -38,10 +39,20 @@ def package_versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for name in _TRACKED_PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            versions[name] = installed_version(name)
         except metadata.PackageNotFoundError:
             continue
     return dict(sorted(versions.items()))
+
+
+@cache
+def installed_version(name: str) -> str:
+    """Return the version of an installed package, read once a process: the files are slow to parse.
+
+    Raises:
+        PackageNotFoundError: If it is not installed.
+    """
+    return metadata.version(name)
 
 
 def describe_machine(*, threads: int, uses_gpu: bool = False) -> dict[str, str | int]:

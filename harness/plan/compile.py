@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from harness.identity import canonical_json, file_sha256, tree_sha256
 from harness.identity.canonical import to_plain
+from harness.identity.provenance import installed_version
 from harness.plan.bases import identify
 from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
 from harness.plan.names import base_name, model_name, model_slug, stage_field
@@ -38,12 +38,13 @@ UNTRAINED = "untrained"
 BM25 = "BM25"
 
 
-def compile_plan(study: Study) -> Plan:
+def compile_plan(study: Study, *, digests: dict[Path, str] | None = None) -> Plan:
     """Return the plan of a study.
 
-    Local files that a study names are read to find their SHA-256; nothing else is touched.
+    Local files that a study names are read to find their SHA-256, unless `digests` has it from earlier
+    plans; it is added there. Nothing else is touched.
     """
-    return _Compiler(study).compile()
+    return _Compiler(study, digests).compile()
 
 
 def compile_pairs(study: Study, source: str, *, pairs: str = DEFAULT_PAIRS) -> tuple[Plan, Step]:
@@ -52,7 +53,7 @@ def compile_pairs(study: Study, source: str, *, pairs: str = DEFAULT_PAIRS) -> t
     Raises:
         StudyError: When a set of the catalogue has no revision.
     """
-    compiler = _Compiler(study)
+    compiler = _Compiler(study, None)
     last = compiler.training_pairs(DataConfig(source=source, pairs=pairs))
     return Plan(study=study.name, steps=compiler.steps, rows=()), last
 
@@ -74,12 +75,12 @@ class _Compiler:
     Variants differ in little: what depends on a part of a recipe is made once for each value of it.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, digests: dict[Path, str] | None) -> None:
         self._study = study
         self.steps: dict[str, Step] = {}
         self._made: dict[tuple[Any, ...], Step] = {}
         self._parts: dict[Any, tuple[Any, str]] = {}
-        self._content: dict[Path, str] = {}
+        self._content = {} if digests is None else digests
         self._tasks: dict[PromptConfig | None, list[_ScoredTask]] = {}
         self._versions: dict[str, str] = {}
         plan = study.resources
@@ -237,7 +238,7 @@ class _Compiler:
         whose = {"lexical": "bm25"} if prompts is None else {"prompts": self._prompts(prompts)[0]}
         for name, suite in self._study.suites.items():
             if suite.evaluator not in self._versions:
-                self._versions[suite.evaluator] = metadata.version(suite.evaluator)
+                self._versions[suite.evaluator] = installed_version(suite.evaluator)
             for task in suite.tasks:
                 config = {
                     **whose,

@@ -6,10 +6,16 @@ resources and paths come from the context and do not.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import TypeAdapter
 
 from harness.stages.context import StepContext
 from harness.study.recipe import ContrastiveConfig, PromptConfig, ReconstructionConfig, ValidationConfig
+
+UNTIL, RESUME = "until", "resume"
+"""Field of a configuration: the step before which training stops. Binding: a model folder of the same
+training at an earlier rung, to go on from."""
 
 
 def train_step(
@@ -33,5 +39,7 @@ def train_step(
         output=context.output,
         scratch=context.scratch,
         tracking=context.tracking,
+        until=config.get(UNTIL),
+        resume=Path(context.bindings[RESUME]) if RESUME in context.bindings else None,
     )
     train(job, context.resources, device=context.device, report=context.report)

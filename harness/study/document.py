@@ -13,6 +13,7 @@ from pydantic import Field
 
 from harness.study.commitments import Budget, Comparison
 from harness.study.recipe import STRICT, Count, PositiveFloat, PositiveInt
+from harness.study.search import Search
 from harness.study.sources import Name, Source, Wheel
 
 
@@ -41,6 +42,8 @@ class Suite:
     __pydantic_config__ = STRICT
 
     evaluator: Literal["mteb", "beir"] = "mteb"
+    role: Literal["final", "development"] = "final"
+    """Settings may be searched on a `development` suite, never on one that the final table shows."""
     benchmark: str | None = None
     """A benchmark by mteb's name, such as `MTEB(eng, v2)`, `BEIR` or `LongEmbed`, or one of this
     project's: `ablation-15`, `smoke`, `nano`, `lite`, `full`."""
@@ -158,6 +161,8 @@ class StudyDocument:
     budget: Budget = field(default_factory=Budget)
     """What the study may cost."""
     resources: ResourcePlan = field(default_factory=ResourcePlan)
+    search: Search | None = None
+    """Settings to be looked for by `harness search`, from the recipe and the baseline's levels on."""
     mirrors: tuple[str, ...] = ()
     """Folders that stand in for the hub, relative to the study file; the network is then not used."""
     profiles: dict[Name, dict[str, Any]] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.errors import StudyError, did_you_mean
 from harness.study import catalogue
@@ -17,9 +18,11 @@ from harness.study.commitments import Budget, Comparison, resolve_comparisons
 from harness.study.document import Base, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
 from harness.study.recipe_checks import check_recipes
+from harness.study.search import Search
 from harness.study.source_checks import check_exists, check_known, check_sources, used_sources
 from harness.study.source_text import FieldPath, SourceText, read_source
 from harness.study.sources import BbcSource, Source
+from harness.study.space import check_search
 from harness.study.validation import validate
 from harness.study.variants import Variant, expand
 
@@ -44,6 +47,9 @@ class Study:
     """Label of the variant that others are compared with."""
     references: tuple[str, ...]
     resources: ResourcePlan
+    search: Search | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """The baseline's recipe as plain values, defaults left out: where a search starts."""
     mirrors: tuple[Path, ...] = ()
     """Folders that stand in for the hub; no part of any result's identity."""
     comparisons: tuple[Comparison, ...] = ()
@@ -98,6 +104,9 @@ def load_study(path: Path, *, profile: str | None = None, text: str | None = Non
     limits = _resolve_suites(document, source)
     expansion = expand(document, source)
     check_recipes(expansion.variants, document, source)
+    check_search(
+        document, expansion.recipe, {name: tuple(tasks) for name, tasks in limits.items()}, source
+    )
     return Study(
         # A profile may change what is measured: its results must not take the place of the plain ones.
         name=document.name if profile is None else f"{document.name}-{profile}",
@@ -113,6 +122,8 @@ def load_study(path: Path, *, profile: str | None = None, text: str | None = Non
         baseline=expansion.baseline,
         references=document.references,
         resources=document.resources,
+        search=document.search,
+        recipe=expansion.recipe,
         mirrors=tuple((path.parent / mirror).resolve() for mirror in document.mirrors),
         comparisons=resolve_comparisons(document, source),
         budget=document.budget,

@@ -46,6 +46,8 @@ class Expansion:
     """Label of the variant that others are compared with."""
     factors: Mapping[str, tuple[str, ...]]
     """Factor -> its levels, in the file's order."""
+    recipe: Mapping[str, Any]
+    """The baseline's recipe as plain values, defaults left out: where a search starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +194,7 @@ def expand(document: StudyDocument, source: SourceText) -> Expansion:
         variants=tuple(variants),
         baseline=_label(baseline),
         factors={name: tuple(levels) for name, levels in factors.items()},
+        recipe=_overridden(document.recipe, baseline, factors)[0],
     )
 
 
@@ -254,18 +257,26 @@ class _Resolver:
 def _resolve(
     recipe: dict[str, Any], levels: Mapping[str, str], factors: Mapping[str, _Levels], source: SourceText
 ) -> Recipe:
-    data = copy.deepcopy(recipe)
-    set_by: dict[FieldPath, FieldPath] = {}
-    for factor, level in levels.items():
-        for override in factors[factor][level]:
-            set_path(data, override.target, copy.deepcopy(override.value))
-            set_by[override.target] = override.where
+    data, set_by = _overridden(recipe, levels, factors)
     try:
         return _RECIPE.validate_python(data)
     except ValidationError as error:
         fields = [item["loc"] for item in error.errors(include_url=False)]
         marked = _marks_of_overrides(source, set_by, fields)
         raise describe(error, Recipe, data, marked, below=("recipe",)) from None
+
+
+def _overridden(
+    recipe: dict[str, Any], levels: Mapping[str, str], factors: Mapping[str, _Levels]
+) -> tuple[dict[str, Any], dict[FieldPath, FieldPath]]:
+    """Return the recipe's values at some levels, and where the file sets each that a level sets."""
+    data = copy.deepcopy(recipe)
+    set_by: dict[FieldPath, FieldPath] = {}
+    for factor, level in levels.items():
+        for override in factors[factor][level]:
+            set_path(data, override.target, copy.deepcopy(override.value))
+            set_by[override.target] = override.where
+    return data, set_by
 
 
 def _marks_of_overrides(

@@ -30,6 +30,8 @@ from harness.identity import file_sha256
 from harness.training.ranks import ONE_RANK, Ranks
 from harness.training.shards import spread_like, whole_tensor
 
+CHECKPOINTS = "checkpoints"
+"""Folder of a run's checkpoints in its scratch folder."""
 _KEPT = 2
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 

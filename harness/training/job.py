@@ -44,11 +44,25 @@ class TrainingJob:
     """Folder for the files of trackers, which also names their runs; in `scratch` when None."""
     checkpoint_every: int = 5
     """Steps between two checkpoints."""
+    until: int | None = None
+    """Stop before this step, with a model folder and what it takes to go on: a rung of a search."""
+    resume: Path | None = None
+    """Model folder of the same training at an earlier rung, to go on from if there is no checkpoint."""
 
     @property
     def with_head(self) -> bool:
         """Whether the stage needs the vocabulary head."""
         return isinstance(self.config, ReconstructionConfig)
+
+    @property
+    def last_step(self) -> int:
+        """Steps after which the stage is done."""
+        return self.config.steps if self.until is None else min(self.until, self.config.steps)
+
+    @property
+    def is_rung(self) -> bool:
+        """Whether the stage stops on its way."""
+        return self.last_step < self.config.steps
 
     @property
     def keeps_best(self) -> bool:

@@ -48,10 +48,12 @@ class LoopSettings:
     weight_decay: float
     max_grad_norm: float
     checkpoint_every: int
+    last_step: int
+    """Steps that are run: fewer than `steps`, on the same schedule, where training stops at a rung."""
 
     @classmethod
     def of(
-        cls, config: ReconstructionConfig | ContrastiveConfig, *, checkpoint_every: int
+        cls, config: ReconstructionConfig | ContrastiveConfig, *, checkpoint_every: int, last_step: int
     ) -> LoopSettings:
         """Return the settings of a stage's configuration."""
         return cls(
@@ -61,6 +63,7 @@ class LoopSettings:
             weight_decay=config.weight_decay,
             max_grad_norm=config.max_grad_norm,
             checkpoint_every=checkpoint_every,
+            last_step=last_step,
         )
 
     def rate(self, step: int) -> float:
@@ -137,7 +140,7 @@ def run_loop(
     learn = partial(
         _learn, parameters=parameters, adapters=adapters, optimizer=optimizer, settings=settings
     )
-    for step in range(resumed.next_step, settings.steps):
+    for step in range(resumed.next_step, settings.last_step):
         began = time.perf_counter()
         outcome = within_memory(partial(_backward, objective, step, optimizer))
         norm = learn(step, outcome)
@@ -237,7 +240,10 @@ class _Cadence:
         self._cost_seconds = 0.0
 
     def is_due(self, step: int) -> bool:
-        if step == self._settings.steps - 1 or (step + 1) % self._settings.checkpoint_every != 0:
+        if step == self._settings.last_step - 1:
+            # The end needs none; what stops at a rung is gone on with.
+            return step < self._settings.steps - 1
+        if (step + 1) % self._settings.checkpoint_every != 0:
             return False
         since = time.perf_counter() - self._saved
         is_due = self._cost_seconds < _QUICK_SECONDS or since >= _CHECKPOINT_SPACING * self._cost_seconds

@@ -29,7 +29,7 @@ from harness.models.recomputation import recompute_layers
 from harness.models.saving import save_network
 from harness.study.document import Resources
 from harness.study.recipe import ContrastiveConfig
-from harness.training.checkpoints import Best, CheckpointFolder
+from harness.training.checkpoints import CHECKPOINTS, Best, CheckpointFolder
 from harness.training.contrastive import ContrastiveObjective, check_negatives
 from harness.training.curves import METRICS, Curves
 from harness.training.distributed import train_together
@@ -41,6 +41,7 @@ from harness.training.measures import make_selection
 from harness.training.memory import MicroBatch, plan_micro_batch
 from harness.training.outcome import read_outcome, write_outcome
 from harness.training.ranks import ONE_RANK, Ranks
+from harness.training.rungs import bring_back, keep_for_later
 from harness.training.trackers import ServiceTracker, check_trackers
 
 
@@ -67,6 +68,8 @@ def run_stage(
         HarnessError: When the loss is not finite, or the best step is wanted and none was measured.
     """
     check_trackers(resources.trackers)
+    if job.resume is not None:
+        bring_back(job.resume, job.scratch, report=report)
     train = partial(train_network, job, make_objective, resources=resources)
     if resources.ranks == 1:
         network, before = train(device=device, report=report)
@@ -78,7 +81,9 @@ def run_stage(
         _check_moved(probe_embeddings(network), before, report=report)
     _write(job, network)
     shutil.copyfile(job.scratch / METRICS, job.output / METRICS)
-    if job.validation is not None:
+    if job.is_rung:
+        keep_for_later(job.scratch, job.output)
+    elif job.validation is not None:
         outcome = read_outcome(job)
         write_outcome(job.output, outcome)
         report(outcome.describe())
@@ -131,7 +136,7 @@ def train_network(
         NumberedObjective(objective, division.training),
         parameters=parameters,
         adapters=lora_parameters(network.decoder),
-        settings=LoopSettings.of(config, checkpoint_every=job.checkpoint_every),
+        settings=LoopSettings.of(config, checkpoint_every=job.checkpoint_every, last_step=job.last_step),
         checkpoints=checkpoints,
         curves=curves,
         micro_batch=micro_batch,
@@ -168,16 +173,17 @@ def _leave(
     ranks: Ranks,
 ) -> None:
     """Leave the weights that the job asks for: in memory, and by several ranks in a last checkpoint."""
-    if job.keeps_best:
+    if job.keeps_best and not (job.is_rung and best is None):
         if best is None:
             raise NonFiniteError(
                 "no step had a finite loss on the held-out pairs, so none is the best",
                 cure="Lower the learning rate, or set `keep: last` and look at the model's numbers.",
             )
-        if best.step < job.config.steps:
+        if best.step < job.last_step:
             checkpoints.load_best(parameters, best)
-    if ranks.size > 1:
-        checkpoints.save(parameters, None, next_step=job.config.steps, best=best)
+    # At a rung the loop has left a checkpoint, with the optimiser's state.
+    if ranks.size > 1 and not job.is_rung:
+        checkpoints.save(parameters, None, next_step=job.last_step, best=best)
 
 
 def _prepare(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, np.ndarray]:
@@ -221,11 +227,14 @@ def _check(
 def _reopen(job: TrainingJob, *, device: str, resources: Resources) -> tuple[Network, np.ndarray]:
     """Return the network with the weights that its ranks left."""
     network, before = _prepare(job, device=device, resources=resources)
-    left = _checkpoints(job).restore(_trained(network, None), None, report=lambda _: None)
-    if left.next_step != job.config.steps:
+    checkpoints, parameters = _checkpoints(job), _trained(network, None)
+    left = checkpoints.restore(parameters, None, report=lambda _: None)
+    if left.next_step != job.last_step:
         raise RuntimeError(
-            f"the ranks left a checkpoint of step {left.next_step}, not of {job.config.steps}"
+            f"the ranks left a checkpoint of step {left.next_step}, not of {job.last_step}"
         )
+    if job.is_rung and job.keeps_best and left.best is not None:
+        checkpoints.load_best(parameters, left.best)
     return network, before
 
 
@@ -246,7 +255,7 @@ def _curves(job: TrainingJob, resources: Resources, report: Callable[[str], None
 
 
 def _checkpoints(job: TrainingJob, ranks: Ranks = ONE_RANK) -> CheckpointFolder:
-    folder = job.scratch / "checkpoints"
+    folder = job.scratch / CHECKPOINTS
     return CheckpointFolder(folder, identity=job.identity(), ranks=ranks, keeps_best=job.keeps_best)
 
 

@@ -23,6 +23,7 @@ _SETTINGS = LoopSettings(
     weight_decay=0.01,
     max_grad_norm=1.0,
     checkpoint_every=100,
+    last_step=10,
 )
 
 
