@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.execution.history import recorded_steps
+from harness.execution.noise import recorded_noise
 from harness.execution.states import PlannedStep, made_before
 from harness.execution.store import ArtifactStore
 from harness.identity.provenance import describe_machine, package_versions
@@ -17,6 +18,7 @@ from harness.plan.comparability import Confounded, check_comparable, confounded_
 from harness.plan.costs import StepCost, step_costs
 from harness.plan.environments import Made
 from harness.plan.forecast import Forecast, forecast
+from harness.plan.power import Detectable, detectable_differences
 from harness.study import Study
 
 
@@ -27,6 +29,12 @@ class Outlook:
     costs: Mapping[str, StepCost]
     to_run: frozenset[str]
     forecast: Forecast
+
+
+def what_it_can_tell(study: Study, plan: Plan, store: ArtifactStore) -> list[Detectable]:
+    """Return the smallest differences that the study can show, by what the store has recorded."""
+    tasks = {task for suite in study.suites.values() for task in suite.tasks}
+    return detectable_differences(study, plan, recorded_noise(store, tasks))
 
 
 def check_comparisons(study: Study, plan: Plan, planned: Sequence[PlannedStep]) -> list[Confounded]:

@@ -12,7 +12,7 @@ import typer
 
 from harness.cli import plan_text
 from harness.cli.against import read_against
-from harness.cli.commitments import Outlook, check_comparisons, look_ahead
+from harness.cli.commitments import Outlook, check_comparisons, look_ahead, what_it_can_tell
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
     HomeOption,
@@ -98,8 +98,10 @@ def _show_plan(
     confounded = check_comparisons(study, plan, states)
     outlook = look_ahead(study, plan, states, store)
     over = over_budget(study, outlook.forecast)
+    power = what_it_can_tell(study, plan, store)
     if as_json:
-        print_json(_as_json(study, plan, states, confounded, outlook))
+        found = _as_json(study, plan, states, confounded, outlook)
+        print_json({**found, "power": [asdict(one) for one in power]})
         return
     plan_text.show_steps(states)
     plan_text.show_counts(plan, states)
@@ -108,6 +110,7 @@ def _show_plan(
     plan_text.show_forecast(outlook.forecast)
     for text in over:
         plan_text.say(text)
+    plan_text.show_power(power)
 
 
 def _show_actual(

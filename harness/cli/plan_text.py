@@ -19,6 +19,7 @@ from harness.execution.states import PlannedStep
 from harness.plan import Plan
 from harness.plan.changes import PlanChanges
 from harness.plan.forecast import Forecast, show
+from harness.plan.power import ENOUGH_SEEDS, Detectable
 from harness.plan.ranges import Range
 
 _COLOURS = {"run": "yellow", "reuse": "green", "wait": "cyan"}
@@ -107,6 +108,25 @@ def show_hours(hours: Range) -> str:
         if hours.middle * factor >= 2:
             return f"{show(hours.times(factor))} {unit}"
     return f"{show(hours.times(3600.0))} seconds"
+
+
+def show_power(found: Sequence[Detectable]) -> None:
+    """Print the smallest differences that the study can show, and what too few seeds leave open."""
+    if not found:
+        return
+    num_seeds = found[0].num_seeds
+    seeds = f"{num_seeds} shared seeds" if num_seeds != 1 else "one seed"
+    say(f"smallest difference that would be found four times in five, with {seeds}, in points:")
+    for one in found:
+        shown = "not to be told" if one.difference is None else show(one.difference.times(100))
+        units = f", {one.num_queries} queries" if one.num_queries else ""
+        basis = f"spread of {one.num_recorded} recorded" if one.num_recorded else "usual spread"
+        tasks = f"{one.num_tasks} task{'s' if one.num_tasks > 1 else ''}"
+        say(f"  {one.suite}, {one.kind} ({tasks}{units}): {shown} ({basis})")
+    if num_seeds < 2:
+        say("  with one seed this holds for the models at hand; nothing is said of other seeds")
+    if num_seeds < ENOUGH_SEEDS:
+        say(f"  fewer than {ENOUGH_SEEDS} seeds hardly show their spread: add `seeds` or `replicates`")
 
 
 def show_changes(changes: PlanChanges, against: str) -> None:

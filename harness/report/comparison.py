@@ -12,12 +12,12 @@ import json
 from collections.abc import Sequence
 
 from harness.identity.canonical import to_plain
+from harness.records.power import SIGNIFICANT
 from harness.report.latex import render_latex_table
 from harness.report.markdown import escape, render_table
 from harness.report.page import render_fragment_of
 from harness.tables.compare import Comparison, FieldDifference, TaskComparison
 from harness.tables.format import format_difference, format_score
-from harness.tables.levels import SIGNIFICANT
 from harness.tables.significance import NOT_SIGNIFICANT, explain_levels, mark_of
 from harness.tables.table import Cell, Column, Footnote, Row, Table
 

@@ -10,10 +10,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.records.power import SIGNIFICANT
 from harness.tables.effects import Effect, main_effects
 from harness.tables.format import format_difference, format_score
 from harness.tables.grid import Term, analyse
-from harness.tables.levels import SIGNIFICANT
 from harness.tables.significance import MARKS, NOT_SIGNIFICANT, explain_marks, mark_of
 from harness.tables.table import Cell, Column, Delta, Row, Table
 

@@ -14,8 +14,9 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
+from harness.records.power import smallest_detectable
 from harness.tables.families import holm
-from harness.tables.levels import over_both, over_queries, over_seeds, smallest_detectable
+from harness.tables.levels import over_both, over_queries, over_seeds
 from harness.tables.over_tasks import summarise_tasks
 from harness.tables.resampling import bootstrap_intervals, randomisation_tests
 
