@@ -164,6 +164,11 @@ def _details(
     return details
 
 
+def beir_texts(data: BeirData) -> list[str]:
+    """Return the text of each document, joined as BEIR's own models and mteb join title and text."""
+    return [f"{document['title']} {document['text']}".strip() for document in data.corpus.values()]
+
+
 def rank_beir(encoder: Encoder, dataset: str, data: BeirData) -> Rankings:
     """Return BEIR's ranking: cosine, a document with the query's own id left out, ties by identifier."""
     queries = encoder.encode_texts(list(data.queries.values()), side="query", task=dataset)
@@ -175,8 +180,7 @@ def rank_beir(encoder: Encoder, dataset: str, data: BeirData) -> Rankings:
         places=places_by_identifier(identifiers),
         excluded=np.array([place.get(query, -1) for query in data.queries]),
     )
-    # Title and text are joined as both BEIR's own models and mteb join them.
-    texts = [f"{document['title']} {document['text']}".strip() for document in data.corpus.values()]
+    texts = beir_texts(data)
     for first in range(0, len(texts), CHUNK_DOCUMENTS):
         chunk = texts[first : first + CHUNK_DOCUMENTS]
         best.add(encoder.encode_texts(chunk, side="document", task=dataset))

@@ -179,6 +179,11 @@ class StudyEncoder:
         )
         self.begin()
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether a vector's bits depend on its own text alone, and not on the texts beside it."""
+        return bool(self.embedder.arithmetic)
+
     def begin(self) -> None:
         """Start counting what a task uses."""
         self._used: dict[str, str] = {}
@@ -216,7 +221,7 @@ class StudyEncoder:
             [prompt + text for text in texts],
             model=identity,
             encode=lambda prompted: self._checked(prompted, prompt="", task=task),
-            is_alone=bool(embedder.arithmetic),
+            is_alone=self.is_alone,
         )
         self._is_complete = self._is_complete and num_found == 0
         return vectors

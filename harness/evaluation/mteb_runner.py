@@ -71,9 +71,7 @@ def evaluate_mteb(
     """
     with preserved_random_state(), without_bars(), use_mirrors(mirrors):
         began = time.monotonic()
-        job = new_task(task, limits)
-        absent = _leave_out_absent_subsets(job, mirrors)
-        _load(job)
+        job, absent = load_task(task, mirrors, limits)
         details = Details(task)
         watch(job, details)
         encoder.begin()
@@ -95,6 +93,18 @@ def evaluate_mteb(
         _keep_details(job, result, details, scores)
         details.write(output)
         return scores + scores_without_value(job, absent, circumstances, state="missing", reason=reason)
+
+
+def load_task(task: str, mirrors: Sequence[Path], limits: Limits) -> tuple[Any, list[str]]:
+    """Return a fresh task with its data, and the subsets that the mirror lacks.
+
+    Raises:
+        DataError: If the task is unknown or its data is not there or not what the task needs.
+    """
+    job = new_task(task, limits)
+    absent = _leave_out_absent_subsets(job, mirrors)
+    _load(job)
+    return job, absent
 
 
 def _run(encoder: Competitor, task: Any, cache: Any, *, batch_size: int) -> Any:

@@ -104,7 +104,8 @@ def _unscored(
     shared: Mapping[str, Any],
     failures: Mapping[str, str],
 ) -> Record:
-    culprit = next((step for step in plan.lineage(name) if step in failures), None)
+    behind = (*plan.lineage(name), *(plan.steps[name].after if name else ()))
+    culprit = next((step for step in behind if step in failures), None)
     rerun = f"harness run {study.path}"
     if culprit is None:
         state, reason = "missing", f"not run yet: {rerun}"

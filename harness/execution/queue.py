@@ -154,11 +154,9 @@ class Queue:
     def _take_up(self, name: str, step: Step, *, is_done: bool) -> None:
         self.steps[name] = step
         self._after[name] = []
-        for needed in step.inputs.values():
+        for needed in step.needs:
             self._after[needed].append(name)
-        self._missing[name] = {
-            needed for needed in step.inputs.values() if self._states[needed] != "done"
-        }
+        self._missing[name] = {needed for needed in step.needs if self._states[needed] != "done"}
         self._states[name] = "done" if is_done else "waiting"
         self._counts[self._states[name]] += 1
 

@@ -47,7 +47,21 @@ def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
             if name in touched or name in latest
             else PlannedStep(step=step, state="run", reason=_reason_to_run(step, planned))
         )
+    _spare_shards(plan, planned)
     return list(planned.values())
+
+
+def _spare_shards(plan: Plan, planned: dict[str, PlannedStep]) -> None:
+    """Leave out steps that only spare others work which is done already."""
+    served: dict[str, bool] = {}
+    for name, step in plan.steps.items():
+        is_done = planned[name].state == "reuse"
+        for shard in step.after:
+            served[shard] = served.get(shard, True) and is_done
+    for shard, is_served in served.items():
+        if is_served and planned[shard].state == "run":
+            reason = "what it would spare work is done"
+            planned[shard] = PlannedStep(step=planned[shard].step, state="reuse", reason=reason)
 
 
 def made_before(planned: Iterable[PlannedStep]) -> dict[str, Made]:
@@ -89,7 +103,5 @@ def _state(
 
 
 def _reason_to_run(step: Step, planned: dict[str, PlannedStep]) -> str:
-    waiting = [
-        planned[name].step.name for name in step.inputs.values() if planned[name].state != "reuse"
-    ]
+    waiting = [planned[name].step.name for name in step.needs if planned[name].state != "reuse"]
     return f"after {', '.join(waiting)}" if waiting else "no artifact with this configuration yet"

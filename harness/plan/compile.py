@@ -16,6 +16,7 @@ from harness.identity import canonical_json, file_sha256, tree_sha256
 from harness.identity.canonical import to_plain
 from harness.identity.provenance import installed_version
 from harness.plan.bases import identify
+from harness.plan.corpus_shards import shard_configurations
 from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
 from harness.plan.names import base_name, model_name, model_slug, stage_field
 from harness.plan.sources import SourceSteps
@@ -85,21 +86,18 @@ class _Compiler:
         self._versions: dict[str, str] = {}
         plan = study.resources
         self._resources: defaultdict[str, Resources] = defaultdict(lambda: plan.prepare)
-        self._resources.update(reconstruct=plan.train, contrast=plan.train, evaluate=plan.evaluate)
+        self._resources.update(dict.fromkeys(("reconstruct", "contrast"), plan.train))
+        self._resources.update(dict.fromkeys(("embed", "evaluate"), plan.evaluate))
         self._sources = SourceSteps(
             study, make=self._make, wheel=self._wheel, sha256=self._sha256, base=self._base
         )
 
     def compile(self) -> Plan:
-        rows = [
-            PlanRow(
-                label=variant.label,
-                levels=variant.levels,
-                is_reference=False,
-                members=tuple(self._member(recipe) for recipe in variant.recipes),
-            )
-            for variant in self._study.variants
-        ]
+        rows = []
+        for variant in self._study.variants:
+            members = tuple(self._member(recipe) for recipe in variant.recipes)
+            label, levels = variant.label, variant.levels
+            rows.append(PlanRow(label=label, levels=levels, is_reference=False, members=members))
         for reference in self._study.references:
             rows.extend(self._untrained_rows() if reference == "untrained" else [self._bm25_row()])
         return Plan(study=self._study.name, steps=self.steps, rows=tuple(rows))
@@ -112,10 +110,9 @@ class _Compiler:
         return self.steps.setdefault(step.fingerprint, step)
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Step]) -> Step:
-        step = self._made.get(key)
-        if step is None:
-            step = self._made[key] = make()
-        return step
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def _part(self, value: Any, *, without: Sequence[str] = ()) -> tuple[Any, str]:
         """Return a hashable value as plain JSON values and canonical text, less some fields."""
@@ -224,18 +221,22 @@ class _Compiler:
         if prompts not in self._tasks:
             self._tasks[prompts] = list(self._scored_tasks(prompts))
         return {
-            (one.suite, one.task): self._make(
-                "evaluate",
-                one.config,
-                label=f"{slug} on {one.task}",
-                inputs={**inputs, **one.sources},
-                bindings={"slug": slug, **one.bindings},
-            ).fingerprint
+            (one.suite, one.task): self._evaluation(one, {**inputs, **one.sources}, slug).fingerprint
             for one in self._tasks[prompts]
         }
 
+    def _evaluation(self, task: _ScoredTask, inputs: Mapping[str, Step], slug: str) -> Step:
+        where = {"inputs": inputs, "bindings": {"slug": slug, **task.bindings}}
+        label = f"{slug} on {task.task}"
+        parts = shard_configurations(task.config, self._study.resources.shard_documents)
+        shards = [
+            self._make("embed", config, label=f"{label}, corpus part {number}", **where).fingerprint
+            for number, config in enumerate(parts, start=1)
+        ]
+        return self._make("evaluate", task.config, label=label, after=tuple(shards), **where)
+
     def _scored_tasks(self, prompts: PromptConfig | None) -> Iterator[_ScoredTask]:
-        whose = {"lexical": "bm25"} if prompts is None else {"prompts": self._prompts(prompts)[0]}
+        whose = {"prompts": self._prompts(prompts)[0]} if prompts else {"lexical": "bm25"}
         for name, suite in self._study.suites.items():
             if suite.evaluator not in self._versions:
                 self._versions[suite.evaluator] = installed_version(suite.evaluator)

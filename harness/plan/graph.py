@@ -32,6 +32,13 @@ class Step:
     resources: Resources
     bindings: Mapping[str, str] = field(default_factory=dict)
     """Paths and names that are not part of the identity."""
+    after: tuple[str, ...] = ()
+    """Fingerprints of steps that only spare it work; not part of the identity."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Fingerprints of all steps that must have ended before it starts."""
+        return (*self.inputs.values(), *self.after)
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -84,6 +91,7 @@ def make_step(
     resources: Resources,
     inputs: Mapping[str, Step] | None = None,
     bindings: Mapping[str, str] | None = None,
+    after: tuple[str, ...] = (),
 ) -> Step:
     """Return a step with its fingerprint.
 
@@ -108,6 +116,7 @@ def make_step(
         label=label,
         resources=resources,
         bindings=bindings or {},
+        after=after,
     )
 
 
@@ -153,7 +162,7 @@ class Plan:
         """Return fingerprint -> fingerprints of the steps that take it as an input."""
         found: dict[str, list[str]] = {name: [] for name in self.steps}
         for step in self.steps.values():
-            for needed in step.inputs.values():
+            for needed in step.needs:
                 found[needed].append(step.fingerprint)
         return found
 

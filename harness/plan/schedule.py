@@ -33,7 +33,7 @@ class Schedule:
         self._dependants: dict[str, list[str]] = {name: [] for name in todo}
         self._missing = dict.fromkeys(todo, 0)
         for name, step in todo.items():
-            for needed in step.inputs.values():
+            for needed in step.needs:
                 if needed in todo:
                     self._dependants[needed].append(name)
                     self._missing[name] += 1

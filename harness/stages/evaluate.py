@@ -39,30 +39,36 @@ def run(context: StepContext) -> None:
 
 def _evaluate(context: StepContext) -> list[Score]:
     config = context.config
-    task = config["task"]
+    task, output = config["task"], context.output
     is_lexical = "lexical" in config
     if config["evaluator"] == "beir":
         from harness.evaluation.beir_runner import evaluate_beir
         from harness.evaluation.bm25 import evaluate_bm25_beir
 
-        folder = _beir_folder(context)
+        folder = beir_folder(context)
         split, *_ = Limits.of(config).splits or ("test",)
         if is_lexical:
-            return evaluate_bm25_beir(task, folder=folder, output=context.output, split=split)
-        return evaluate_beir(_encoder(context), task, folder=folder, output=context.output, split=split)
+            return evaluate_bm25_beir(task, folder=folder, output=output, split=split)
+        return evaluate_beir(load_encoder(context), task, folder=folder, output=output, split=split)
     from harness.evaluation.bm25 import evaluate_bm25_mteb
     from harness.evaluation.mteb_runner import evaluate_mteb
 
-    # A source is no mirror of the hub: a stock task beside its tasks still comes from the hub.
-    own = [context.inputs["source"] / "mirror"] if task in BBC_TASKS else []
-    mirrors = (*context.mirrors, *own)
+    mirrors = mirrors_of(context)
     limits = Limits.of(config)
     if is_lexical:
-        return evaluate_bm25_mteb(task, output=context.output, mirrors=mirrors, limits=limits)
-    return evaluate_mteb(_encoder(context), task, output=context.output, mirrors=mirrors, limits=limits)
+        return evaluate_bm25_mteb(task, output=output, mirrors=mirrors, limits=limits)
+    return evaluate_mteb(load_encoder(context), task, output=output, mirrors=mirrors, limits=limits)
 
 
-def _beir_folder(context: StepContext) -> Path:
+def mirrors_of(context: StepContext) -> tuple[Path, ...]:
+    """Return the folders that stand in for the hub."""
+    # A source is no mirror of the hub: a stock task beside its tasks still comes from the hub.
+    is_own = context.config["task"] in BBC_TASKS
+    return (*context.mirrors, *([context.inputs["source"] / "mirror"] if is_own else []))
+
+
+def beir_folder(context: StepContext) -> Path:
+    """Return the folder of a BEIR dataset, brought from the hub where it is there."""
     if "folder" in context.bindings:
         return Path(context.bindings["folder"])
     if "dataset" in context.config:
@@ -72,7 +78,8 @@ def _beir_folder(context: StepContext) -> Path:
     return context.inputs["source"] / "beir"
 
 
-def _encoder(context: StepContext) -> StudyEncoder:
+def load_encoder(context: StepContext) -> StudyEncoder:
+    """Return the step's model with its prompts and the cache that all evaluations share."""
     from harness.evaluation.embeddings import EmbeddingCache
     from harness.evaluation.encoder import StudyEncoder
     from harness.models.embedder import Embedder

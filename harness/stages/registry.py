@@ -55,6 +55,7 @@ STAGES: dict[str, Stage] = {
         Stage(name="base", purpose="make an embedder of a base checkpoint"),
         Stage(name="reconstruct", purpose="stage I: bidirectional reconstruction"),
         Stage(name="contrast", purpose="stage II: contrastive learning"),
+        Stage(name="embed", purpose="encode a part of a large corpus"),
         Stage(name="evaluate", purpose="score one model on one task"),
     )
 }

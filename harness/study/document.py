@@ -101,6 +101,9 @@ class ResourcePlan:
     prepare: Resources = field(default_factory=Resources)
     train: Resources = field(default_factory=Resources)
     evaluate: Resources = field(default_factory=Resources)
+    shard_documents: PositiveInt | None = None
+    """Texts from which on a retrieval task's corpus is encoded before the task is scored, by steps that
+    run side by side and start again one by one, each with about so many; never when empty."""
     devices: PositiveInt | None = None
     """Devices at hand, over which forecasts spread the steps; processor cores where no step asks for a
     GPU. One when empty."""
