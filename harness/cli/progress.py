@@ -17,6 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from harness.plan import Step
 
 _MARKS = {"done": "[green]done[/]", "failed": "[bold red]failed[/]", "skipped": "[yellow]skipped[/]"}
+_REMARKS = {
+    "elsewhere": "waiting for {step}: {message}",
+    "retried": "trying {step} again: {message}",
+    "paused": "{message}",
+    "rebuilt": "making {step} anew: {message}",
+}
+"""Events after which a step has not ended."""
 
 
 class RunDisplay:
@@ -55,6 +62,10 @@ class RunDisplay:
     ) -> None:
         self._progress.stop()
 
+    def announce(self, line: str) -> None:
+        """Say something between the steps."""
+        self._progress.console.print(escape(line), soft_wrap=True)
+
     def __call__(self, event: str, step: Step, message: str) -> None:
         """Take one event of the runner."""
         if event == "started":
@@ -62,9 +73,11 @@ class RunDisplay:
             description = escape(f"{step.stage}: {step.label}")
             self._tasks[step.fingerprint] = self._progress.add_task(f"  {description}", total=None)
             return
-        if event == "elsewhere":
-            line = f"waiting for {escape(step.name)} {escape(step.label)}, {escape(message)}"
-            self._progress.console.print(line, soft_wrap=True)
+        if event in _REMARKS:
+            if (task := self._tasks.pop(step.fingerprint, None)) is not None:
+                self._progress.remove_task(task)
+            first = message.splitlines()[0] if message else ""
+            self.announce(_REMARKS[event].format(step=f"{step.name} {step.label}", message=first))
             return
         self._progress.advance(self._all)
         if (task := self._tasks.pop(step.fingerprint, None)) is not None:

@@ -81,21 +81,34 @@ def command(
         note_expectations(store.study_folder(plan.study), outlook.costs, outlook.to_run)
         return opened
 
+    summary = _run(loaded, plan, store, open_backend, mirrors)
+    _finish(loaded, plan, store, summary, reports / loaded.name, as_json=json)
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _run(
+    study: Study,
+    plan: Plan,
+    store: ArtifactStore,
+    open_backend: Callable[[], Backend],
+    mirrors: tuple[Path, ...],
+) -> RunSummary:
+    """Run the plan, and show it; Ctrl-C ends the command."""
     try:
         with RunDisplay(len(plan.steps), home=str(store.home)) as display:
-            summary = run_plan(
+            return run_plan(
                 plan,
                 store,
                 open_backend,
                 mirrors=mirrors,
                 progress=display,
+                policy=study.queue,
+                announce=display.announce,
             )
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
         raise typer.Exit(INTERRUPTED) from None
-    _finish(loaded, plan, store, summary, reports / loaded.name, as_json=json)
-    if summary.failed:
-        raise typer.Exit(1)
 
 
 def _finish(
@@ -107,7 +120,7 @@ def _finish(
     from harness.report.write import write_report
     from harness.tables.queries import read_queries
 
-    study_summary, records = collect(study, plan, store, failures=summary.failed)
+    study_summary, records = collect(study, plan, store, failures={**summary.failed, **summary.given_up})
     source = store.study_folder(study.name)
     write_study(study_summary, records, source, per_query=collect_per_query(plan, store, records))
     queries = read_queries(source)

@@ -12,11 +12,13 @@ import logging
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
+from harness.errors import StoreError
 from harness.execution.failures import Failure, PreemptedError, describe_error
+from harness.execution.integrity import check_used, discard_damaged, mark_checked
 from harness.execution.journal import JOURNAL_NAME, Journal, utc_now
 from harness.execution.leases import Lease, LeaseLostError
 from harness.execution.store import ArtifactRecord, ArtifactStore, describe_files
@@ -45,16 +47,20 @@ class Outcome:
 
     step: str
     """Fingerprint."""
-    state: Literal["done", "reused", "failed", "held"]
-    """`held`: another process runs it, or took it over."""
+    state: Literal["done", "reused", "failed", "held", "damaged"]
+    """`held`: another process runs it, or took it over. `damaged`: inputs of it are not whole."""
     seconds: float = 0.0
     failure: Failure | None = None
     """Why it failed."""
+    damaged: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of an input that has to be made anew -> what is wrong with it."""
 
     @property
     def message(self) -> str:
-        """Why it failed, for people."""
-        return self.failure.message if self.failure is not None else ""
+        """Why it did not end well, for people."""
+        if self.failure is not None:
+            return self.failure.message
+        return "; ".join(self.damaged.values())
 
 
 def run_job(job: Job) -> Outcome:
@@ -92,7 +98,21 @@ def _attempt(job: Job, started: float) -> Outcome:
         # Another driver may have finished it since this one looked.
         if store.has(job.step.stage, name):
             return Outcome(step=name, state="reused")
+        if damaged := _check_inputs(job, store):
+            return Outcome(step=name, state="damaged", damaged=damaged)
         return _run_held(job, store, lease, started)
+
+
+def _check_inputs(job: Job, store: ArtifactStore) -> dict[str, str]:
+    """Return the inputs that are not whole, with the reason, out of the way of being made anew."""
+    found = {}
+    for role, name in job.step.inputs.items():
+        try:
+            check_used(store, job.inputs[role], name)
+        except StoreError as error:
+            found[name] = error.message
+            discard_damaged(store, job.inputs[role], name)
+    return found
 
 
 def _run_held(job: Job, store: ArtifactStore, lease: Lease, started: float) -> Outcome:
@@ -159,6 +179,7 @@ def _run(job: Job, store: ArtifactStore, lease: Lease, log: IO[str], started: fl
     )
     lease.check()
     store.publish(record, output)
+    mark_checked(store, step.stage, step.fingerprint, record=record)
 
 
 @contextlib.contextmanager

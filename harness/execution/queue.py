@@ -121,15 +121,23 @@ class Queue:
         self._set(name, "failed")
         return self._skip_after(name, cause=name)
 
-    def skip(self, names: Iterable[str], *, cause: str) -> list[str]:
-        """Give up steps that have not started, and what needs them; return those given up."""
-        skipped = []
-        for name in names:
-            if self._states[name] in {"waiting", "ready"}:
-                self._set(name, "skipped")
-                self._causes[name] = cause
-                skipped += [name, *self._skip_after(name, cause=cause)]
-        return skipped
+    def give_up(self, name: str, *, cause: str) -> list[str]:
+        """A step that was taken is not to run; return what cannot run therefore, now skipped."""
+        self._set(name, "skipped")
+        self._causes[name] = cause
+        return self._skip_after(name, cause=cause)
+
+    def reopen(self, name: str, needed: Collection[str]) -> None:
+        """A step that was taken lacks inputs: they are to be made anew, and it waits for them."""
+        self.put_back(name)
+        for each in needed:
+            if self._states[each] == "done":
+                self._set(each, "waiting")
+                self._settle(each)
+            for after in self._after[each]:
+                if self._states[after] in {"waiting", "ready"}:
+                    self._missing[after].add(each)
+                    self._set(after, "waiting")
 
     def leave(self, name: str) -> None:
         """A step that was taken runs in another process already."""

@@ -5,15 +5,23 @@ Owns `run_plan`: a session with one plan, run to its end, and the summary of wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from harness.execution.backends import Backend
-from harness.execution.session import Ended, Progress, Session
+from harness.execution.ends import Ended, Progress
+from harness.execution.session import Session
 from harness.execution.store import ArtifactStore
 from harness.plan import Plan
+from harness.study.queueing import QueuePolicy
+
+_TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a command that SIGTERM ended, as shells give it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +34,9 @@ class RunSummary:
     failed: dict[str, str] = field(default_factory=dict)
     """Fingerprint -> why."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Fingerprint -> fingerprint of the failed step that it depends on."""
+    """Fingerprint -> fingerprint of the failed step that it depends on, or that is like it."""
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Fingerprint -> why, of the skipped steps that were not tried since others like them failed."""
 
     @classmethod
     def of(cls, ends: Iterable[Ended]) -> Self:
@@ -42,6 +52,8 @@ class RunSummary:
                 summary.failed[name] = ended.message
             elif ended.state == "skipped":
                 summary.skipped[name] = ended.cause
+                if ended.is_given_up:
+                    summary.given_up[name] = ended.message
         return summary
 
     def counts(self) -> dict[str, int]:
@@ -61,8 +73,13 @@ def run_plan(
     *,
     mirrors: tuple[Path, ...] = (),
     progress: Progress,
+    policy: QueuePolicy | None = None,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> RunSummary:
     """Run every step of a plan that has no artifact yet.
+
+    The first Ctrl-C starts nothing more and waits for what runs; the second ends that too. SIGTERM ends
+    all at once. Steps that are ended go on from their newest checkpoints next time.
 
     Args:
         plan: The steps.
@@ -70,12 +87,48 @@ def run_plan(
         open_backend: Makes the backend; called only if there is something to run.
         mirrors: Folders that stand in for the hub.
         progress: Told of every event.
+        policy: When steps are held back, tried again and given up.
+        announce: Takes a line for people.
 
     Returns:
         What was done with each step; failed steps are in it, not raised.
+
+    Raises:
+        KeyboardInterrupt: After Ctrl-C, if there was more to run.
     """
-    with Session(store, open_backend, mirrors=mirrors, progress=progress) as session:
+    with (
+        Session(store, open_backend, mirrors=mirrors, progress=progress, policy=policy) as session,
+        _interruptible(session, announce),
+    ):
         session.add(plan)
         while not session.is_idle:
             session.advance()
+        if len(session.ended) < len(plan.steps):
+            raise KeyboardInterrupt
         return RunSummary.of(session.ended.values())
+
+
+@contextlib.contextmanager
+def _interruptible(session: Session, announce: Callable[[str], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        running = session.stop()
+        announce(
+            f"finishing {running} running steps; Ctrl-C again ends them now, and loses no checkpoint"
+        )
+
+    def end(*_: object) -> None:
+        raise SystemExit(_TERMINATED)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

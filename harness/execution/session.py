@@ -9,43 +9,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Self
 
 from harness.execution.backends import Backend
+from harness.execution.ends import Ended, Ends, EndState, Progress
+from harness.execution.failures import Failure
 from harness.execution.job import Job, Outcome
 from harness.execution.leases import Held
+from harness.execution.policy import Policies
 from harness.execution.queue import Queue, Room, State
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore
 from harness.execution.watching import Watch
 from harness.plan import Plan, Step
-
-Progress = Callable[[str, Step, str], None]
-"""Called with an event (`started`, `elsewhere`, or a state of `Ended`), its step and a message."""
+from harness.study.queueing import QueuePolicy
 
 LOOK_SECONDS = 1.0
 _UNDER_WAY: tuple[State, ...] = ("running", "ready", "elsewhere")
-
-EndState = Literal["done", "reused", "failed", "skipped", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a step of the session came to its end."""
-
-    step: Step
-    state: EndState
-    """`done`: it ran here. `reused`: its artifact was there, or was made elsewhere meanwhile. `skipped`:
-    a step that it needs failed."""
-    message: str = ""
-    """Why, for all but `done`."""
-    cause: str = ""
-    """Fingerprint of the failed step behind a skipped one."""
-    seconds: float = 0.0
 
 
 class Session:
@@ -64,8 +48,9 @@ class Session:
         open_backend: Makes the backend; called when there is something to run.
         mirrors: Folders that stand in for the hub.
         progress: Told of every event.
+        policy: When steps are held back, tried again and given up.
         watch: Sees when a step that runs elsewhere is to be taken over.
-        look_seconds: Between two looks at the steps that run elsewhere.
+        look_seconds: Between two looks at the steps that run elsewhere, and at a full disk.
     """
 
     def __init__(
@@ -75,23 +60,23 @@ class Session:
         *,
         mirrors: tuple[Path, ...] = (),
         progress: Progress = lambda *_: None,
+        policy: QueuePolicy | None = None,
         watch: Watch | None = None,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
-        self.ended: dict[str, Ended] = {}
-        """Fingerprint -> end, of every step that has ended so far."""
         self._store = store
         self._open_backend = open_backend
         self._backend: Backend | None = None
         self._mirrors = tuple(str(mirror.absolute()) for mirror in mirrors)
-        self._progress = progress
+        self._ends = Ends(progress)
+        self._policies = Policies(policy or QueuePolicy(), store.home)
         self._watch = watch or Watch(store.leases)
         self._look_seconds = look_seconds
         self._next_look = 0.0
         self._queue = Queue()
         self._studies: dict[str, str] = {}
-        self._news: list[Ended] = []
         self._is_stopping = False
+        self._lack = ""
 
     def __enter__(self) -> Self:
         return self
@@ -117,15 +102,24 @@ class Session:
             for planned in plan_states(plan, self._store)
             if planned.state == "reuse" and planned.step.fingerprint not in self._queue.steps
         }
+        for name, step in plan.steps.items():
+            if name not in self._queue.steps:
+                self._studies[name] = plan.study
+                self._policies.canaries.added(step)
         skipped = self._queue.add(plan, done=found, priority=priority)
         for name in plan.steps:
-            self._studies.setdefault(name, plan.study)
             # A cancelled step that was added again has not ended.
             if name in self.ended and self.state(name) not in {"done", "failed", "skipped"}:
-                del self.ended[name]
+                del self._ends.of[name]
         for name, reason in found.items():
+            self._policies.canaries.ended(plan.steps[name], is_well=True)
             self._tell(name, "reused", reason)
         self._tell_skipped(skipped)
+
+    @property
+    def ended(self) -> Mapping[str, Ended]:
+        """Fingerprint -> end, of every step that has ended so far."""
+        return self._ends.of
 
     def advance(self, *, timeout: float | None = None) -> list[Ended]:
         """Start what can start, wait until something ends, and return what has ended since last time.
@@ -140,22 +134,21 @@ class Session:
         while True:
             self._look_elsewhere()
             self._start_ready()
-            if not self._news:
+            if not self._ends.has_news:
                 self._listen(end - time.monotonic())
-            if self._news or time.monotonic() >= end or self.is_idle:
-                break
-        news, self._news = self._news, []
-        return news
+            if self._ends.has_news or time.monotonic() >= end or self.is_idle:
+                return self._ends.take_news()
 
     def _listen(self, seconds: float) -> None:
-        """Wait for a running step to end, or for the next look at those that run elsewhere."""
-        if self._queue.num("elsewhere"):
+        """Wait for a running step to end, or for the next look at what else may change."""
+        if self._queue.num("elsewhere") or self._lack:
             seconds = min(seconds, self._look_seconds)
+        seconds = min(seconds, *self._policies.canaries.held().values(), math.inf)
         if self._backend is not None and self._queue.num("running"):
             heard = self._backend.wait(None if seconds == math.inf else max(seconds, 0.0))
             if heard is not None:
                 self._take(*heard)
-        elif self._queue.num("elsewhere"):
+        elif self._queue.num("elsewhere") or self._lack:
             time.sleep(max(seconds, 0.0))
 
     def state(self, name: str) -> State:
@@ -166,7 +159,7 @@ class Session:
     def is_idle(self) -> bool:
         """Whether everything has ended and been told. Other plans may still be added."""
         open_states = _UNDER_WAY[:1] if self._is_stopping else _UNDER_WAY
-        return not self._news and not self._queue.num(*open_states)
+        return not self._ends.has_news and not self._queue.num(*open_states)
 
     def cancel(self, names: Iterable[str]) -> list[str]:
         """End steps by fingerprint, and take out what needs them.
@@ -184,9 +177,10 @@ class Session:
             self._tell(name, "cancelled", "cancelled")
         return cancelled
 
-    def stop(self) -> None:
-        """Start nothing more. What runs is waited for by further calls of `advance`."""
+    def stop(self) -> int:
+        """Start nothing more; return how many steps run, for which calls of `advance` wait."""
         self._is_stopping = True
+        return self._queue.num("running")
 
     def close(self) -> None:
         """End what is running, and free the backend."""
@@ -196,26 +190,51 @@ class Session:
 
     def _start_ready(self) -> None:
         while not self._is_stopping and self._queue.num("ready"):
-            if self._backend is None:
-                self._backend = self._open_backend()
-            step = self._queue.take(self._backend.room)
-            if step is None and not self._queue.num("running"):
-                # It can never fit: the backend says what it lacks.
-                step = self._queue.take(Room())
+            step = self._next()
             if step is None:
                 return
-            held = self._store.leases.held(step.fingerprint)
-            expired = self._watch.expired(step.fingerprint)
+            name = step.fingerprint
+            held = self._store.leases.held(name)
+            expired = self._watch.expired(name)
             if held is not None and not held.is_dead and held.beat != expired:
                 self._leave(step, held)
-                continue
-            self._backend.submit(self._job(step, expired))
-            self._progress("started", step, "")
+            elif (verdict := self._policies.breaker.verdict(step)) is not None:
+                message, cause = verdict
+                skipped = self._queue.give_up(name, cause=cause)
+                self._tell(name, "skipped", message, cause=cause, is_given_up=True)
+                self._tell_skipped(skipped)
+            elif self._backend is not None:
+                self._backend.submit(self._job(step, expired))
+                self._policies.canaries.started(step)
+                self._ends.progress("started", step, "")
+
+    def _next(self) -> Step | None:
+        """Return the step that is to start now, if there is one."""
+        if self._backend is None:
+            self._backend = self._open_backend()
+        room = self._backend.room
+        is_running = self._queue.num("running") > 0
+        if (room.is_empty and is_running) or self._is_paused():
+            return None
+        step = self._queue.take(room, held=self._policies.canaries.held())
+        if step is None and not is_running:
+            # It can never fit: the backend says what it lacks.
+            step = self._queue.take(Room())
+        return step
+
+    def _is_paused(self) -> bool:
+        """Whether the disk is too full; says so once."""
+        lack = self._policies.floor.lack()
+        if lack and not self._lack:
+            first = next(iter(self._queue.names("ready")))
+            self._ends.progress("paused", self._queue.steps[first], lack)
+        self._lack = lack
+        return bool(lack)
 
     def _leave(self, step: Step, held: Held | None) -> None:
         """Let another process run a step, and use its result."""
         self._queue.leave(step.fingerprint)
-        self._progress("elsewhere", step, f"running on {held.describe()}" if held else "")
+        self._ends.progress("elsewhere", step, f"running on {held.describe()}" if held else "")
 
     def _look_elsewhere(self) -> None:
         """See which of the steps that run elsewhere are done, and which are to be run here after all."""
@@ -231,7 +250,7 @@ class Session:
 
     def _job(self, step: Step, expired: bytes | None) -> Job:
         return Job(
-            step=step,
+            step=replace(step, resources=self._policies.retrying.resources(step)),
             study=self._studies[step.fingerprint],
             home=str(self._store.home),
             inputs={role: self._queue.steps[needed].stage for role, needed in step.inputs.items()},
@@ -242,25 +261,38 @@ class Session:
     def _take(self, name: str, outcome: Outcome) -> None:
         if self._queue.state(name) != "running":
             return
+        step = self._queue.steps[name]
+        self._policies.canaries.ended(step, is_well=outcome.state in {"done", "reused"})
         if outcome.state == "held":
-            self._leave(self._queue.steps[name], self._store.leases.held(name))
-            return
-        self._tell(name, outcome.state, outcome.message, seconds=outcome.seconds)
-        if outcome.state == "failed":
-            self._tell_skipped(self._queue.fail(name))
-        else:
+            self._leave(step, self._store.leases.held(name))
+        elif outcome.damaged and self._policies.retrying.allows_rebuild(step):
+            self._queue.reopen(name, outcome.damaged)
+            for needed, message in outcome.damaged.items():
+                self._ends.of.pop(needed, None)
+                self._ends.progress("rebuilt", self._queue.steps[needed], message)
+        elif outcome.state in {"done", "reused"}:
+            self._tell(
+                name, "done" if outcome.state == "done" else "reused", "", seconds=outcome.seconds
+            )
             self._queue.finish(name)
+        else:
+            self._fail(step, outcome)
+
+    def _fail(self, step: Step, outcome: Outcome) -> None:
+        name, message = step.fingerprint, outcome.message
+        failure = outcome.failure or Failure(kind="data", message=message, signature="damaged input")
+        if self._policies.retrying.allows(step, failure.kind):
+            self._queue.put_back(name)
+            self._ends.progress("retried", step, message)
+            return
+        self._policies.breaker.failed(step, failure)
+        self._tell(name, "failed", message, seconds=outcome.seconds, failure=failure)
+        self._tell_skipped(self._queue.fail(name))
 
     def _tell_skipped(self, names: Iterable[str]) -> None:
         for name in names:
             cause = self._queue.cause(name)
             self._tell(name, "skipped", f"needs {self._queue.steps[cause].name}", cause=cause)
 
-    def _tell(
-        self, name: str, state: EndState, message: str, *, cause: str = "", seconds: float = 0.0
-    ) -> None:
-        step = self._queue.steps[name]
-        ended = Ended(step=step, state=state, message=message, cause=cause, seconds=seconds)
-        self.ended[name] = ended
-        self._news.append(ended)
-        self._progress(state, step, message)
+    def _tell(self, name: str, state: EndState, message: str, **more: Any) -> None:
+        self._ends.tell(Ended(step=self._queue.steps[name], state=state, message=message, **more))

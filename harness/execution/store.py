@@ -12,6 +12,7 @@ while it is whole.
     cache/                              embeddings that evaluation steps share
     tracking/<stage>-<fingerprint>/     files of trackers, where a study asks for some; a short name
     studies/<name>/                     records and summary of a study
+    checked/<fingerprint>               how an artifact's files were when they were last read whole
     journal.jsonl                       what happened when
 """
 
@@ -143,6 +144,10 @@ class ArtifactStore:
         for file, digest in (record.files if record else {}).items():
             if file_sha256(folder / file) != digest:
                 raise StoreError(f"{folder / file}: content changed", cure=_rebuild_cure(folder))
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return stage and fingerprint of every artifact, whole or not."""
+        return sorted((path.parent.name, path.name) for path in (self.home / "artifacts").glob("*/*"))
 
     def partial(self, name: str, token: str) -> tuple[Path, Path]:
         """Return the fresh output folder and the surviving scratch folder of a step.

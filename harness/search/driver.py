@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from optuna.trial import FrozenTrial
 
 from harness.errors import HarnessError
+from harness.execution.ends import Ended
 from harness.execution.journal import Journal
-from harness.execution.session import Ended, Session
+from harness.execution.session import Session
 from harness.search.cells import Cells, NoValueError
 from harness.search.ledger import ASK, Ledger
 from harness.search.stations import Station, plan_stations, station_value

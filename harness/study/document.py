@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from harness.study.commitments import Budget, Comparison
+from harness.study.queueing import QueuePolicy
 from harness.study.recipe import STRICT, Count, PositiveFloat, PositiveInt
 from harness.study.search import Search
 from harness.study.sources import Name, Source, Wheel
@@ -163,6 +164,8 @@ class StudyDocument:
     `versions` and `devices`; tables mark them."""
     budget: Budget = field(default_factory=Budget)
     """What the study may cost."""
+    queue: QueuePolicy = field(default_factory=QueuePolicy)
+    """When steps are held back, tried again and given up."""
     resources: ResourcePlan = field(default_factory=ResourcePlan)
     search: Search | None = None
     """Settings to be looked for by `harness search`, from the recipe and the baseline's levels on."""

@@ -17,6 +17,7 @@ from harness.study.benchmarks import Limits, Selection, beir_datasets, select_ta
 from harness.study.commitments import Budget, Comparison, resolve_comparisons
 from harness.study.document import Base, ResourcePlan, StudyDocument, Suite
 from harness.study.profiles import apply_profile
+from harness.study.queueing import QueuePolicy
 from harness.study.recipe_checks import check_recipes
 from harness.study.search import Search
 from harness.study.source_checks import check_exists, check_known, check_sources, used_sources
@@ -55,6 +56,7 @@ class Study:
     comparisons: tuple[Comparison, ...] = ()
     """Which rows are compared, and in what else they may differ."""
     budget: Budget = field(default_factory=Budget)
+    queue: QueuePolicy = field(default_factory=QueuePolicy)
     limits: Mapping[tuple[str, str], Limits] = field(default_factory=dict)
     """(suite, task) -> the splits and subsets that count, where the suite leaves some out."""
 
@@ -127,6 +129,7 @@ def load_study(path: Path, *, profile: str | None = None, text: str | None = Non
         mirrors=tuple((path.parent / mirror).resolve() for mirror in document.mirrors),
         comparisons=resolve_comparisons(document, source),
         budget=document.budget,
+        queue=document.queue,
         limits={
             (name, task): limit
             for name, tasks in limits.items()

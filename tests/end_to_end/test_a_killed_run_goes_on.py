@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.end_to_end.conftest import NUM_STEPS, Desk
 
-# A driver that dies by SIGKILL right after its n-th checkpoint: always inside a training step.
+# A driver that gets signals right after its n-th checkpoint: always inside a training step.
 DRIVER = """
 import os, signal, sys
 from harness.training.checkpoints import CheckpointFolder
@@ -23,7 +23,8 @@ def save_and_die(self, *arguments, **options):
     original(self, *arguments, **options)
     saved.append(None)
     if len(saved) == {count}:
-        os.kill(os.getpid(), signal.SIGKILL)
+        for number in {signals}:
+            os.kill(os.getpid(), number)
 CheckpointFolder.save = save_and_die
 sys.argv = ["harness", *{arguments!r}]
 from harness.cli.main import main
@@ -32,7 +33,7 @@ main()
 
 
 def _run_until_killed(desk: Desk, *, checkpoints: int) -> None:
-    code = DRIVER.format(count=checkpoints, arguments=desk.command("run"))
+    code = DRIVER.format(signals=[9], count=checkpoints, arguments=desk.command("run"))
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
 
@@ -70,14 +71,13 @@ def test_finished_steps_are_kept_and_the_table_is_the_same(
     assert desk.tables() == finished[0].tables()
 
 
-def test_an_interrupt_says_that_nothing_is_lost(desk: Desk) -> None:
-    code = DRIVER.replace("signal.SIGKILL", "signal.SIGINT").format(
-        count=1, arguments=desk.command("run")
-    )
+def test_the_second_interrupt_ends_the_step_and_says_that_nothing_is_lost(desk: Desk) -> None:
+    code = DRIVER.format(signals=[2, 2], count=1, arguments=desk.command("run"))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode == 130
+    assert "finishing 1 running steps" in done.stderr
     assert "what was finished is kept" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(_states(desk)["interrupted"]) == 1

@@ -31,7 +31,9 @@ def test_data_without_the_split_that_is_scored_is_named_and_nothing_else_is_lost
     done = desk.harness("run", "--json", "--mirror", str(mirror))
     assert done.returncode == 1, done.stderr
     said = json.loads(done.stdout)
-    assert said["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 6, "skipped": 0}
+    assert said["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 4, "skipped": 2}, (
+        "after some models failed alike on this task, the others are not tried on it"
+    )
     assert all("mteb/scifact" in failure["message"] for failure in said["failures"])
     assert all(Path(failure["log"]).is_file() for failure in said["failures"])
 
@@ -43,7 +45,8 @@ def test_data_without_the_split_that_is_scored_is_named_and_nothing_else_is_lost
     assert f"harness run {desk.study}" in text
 
     status = json.loads(desk.harness("status", "--json").stdout)
-    assert status["counts"]["failed"] == 6
+    assert status["counts"]["failed"] == 4
+    assert status["counts"]["waiting"] == 2
     assert status["counts"]["done"] == NUM_STEPS
 
 
