@@ -162,7 +162,8 @@ class Ledger:
         if not all(math.isfinite(value) for value in values):
             self.fail(trial, kind="error", message=f"an objective is no finite number: {list(values)}")
             return
-        self._note(trial, SEED_VALUES, [list(one) for one in by_seed])
+        if len(by_seed) > 1:
+            self._note(trial, SEED_VALUES, [list(one) for one in by_seed])
         self.study.tell(trial.number, list(values), skip_if_finished=True)
 
     def prune(self, trial: FrozenTrial) -> None:

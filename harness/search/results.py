@@ -45,7 +45,7 @@ def best_trials(ledger: Ledger) -> list[FrozenTrial]:
 def measure_noise(cells: Cells, ledger: Ledger) -> Noise | None:
     """Return the seeds' share of the first objective; None where no point has several seeds."""
     groups = {
-        _key(trial): [values[0] for values in trial.user_attrs.get(SEED_VALUES, [])]
+        _key(trial): [values[0] for values in trial.user_attrs.get(SEED_VALUES) or [trial.values]]
         for trial in ledger.trials(TrialState.COMPLETE)
     }
     for trial in best_trials(ledger)[:1]:

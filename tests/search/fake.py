@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from harness.errors import DataError
 from harness.evaluation.scores import Score, write_scores
-from harness.execution.backends import InProcessBackend
+from harness.execution.backends import Backend, InProcessBackend
 from harness.execution.session import Session
 from harness.execution.store import ArtifactStore
 from harness.search.cells import Cells
@@ -130,14 +131,21 @@ class Done:
         return Counter(trial.state.name for trial in self.ledger.trials())
 
 
-def search(study: Study, home: Path, *, workers: int = 4, storage: str | None = None) -> Done:
+def search(
+    study: Study,
+    home: Path,
+    *,
+    workers: int = 4,
+    storage: str | None = None,
+    backend: Callable[[], Backend] = InProcessBackend,
+) -> Done:
     """Run a search to its target in this process."""
     store = ArtifactStore(home)
     cells = Cells(study, store)
     said: list[str] = []
     with (
         open_ledger(cells, storage=storage, tell=said.append) as ledger,
-        Session(store, InProcessBackend) as session,
+        Session(store, backend) as session,
     ):
         Driver(cells, ledger, session, workers=workers, tell=said.append).run()
     asks = (ledger.folder / "asks.jsonl").read_bytes()

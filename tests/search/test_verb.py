@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,29 @@ def test_a_report_of_nothing_says_what_makes_it(stages: FakeStages, desk: Path) 
     with pytest.raises(HarnessError, match="no trial of small-") as caught:
         harness("--report")
     assert "harness search" in caught.value.cure
+
+
+def test_the_dashboard_shows_the_trials_on_loopback_alone(
+    stages: FakeStages, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    served: dict[str, Any] = {}
+
+    def run_server(storage: Any, *, host: str, port: int) -> None:
+        names = [study.study_name for study in storage.get_all_studies()]
+        served.update(names=names, host=host, port=port)
+
+    monkeypatch.setattr(dashboard, "run_server", run_server)
+    name = harness()["search"]
+    command = ["search", "studies/small.yaml", *ARGUMENTS, "--dashboard", "--port", "8123"]
+    assert CliRunner().invoke(app, command, catch_exceptions=False).exit_code == 0
+    assert served == {"names": [name], "host": "127.0.0.1", "port": 8123}
+
+
+def test_a_missing_dashboard_is_named_with_the_command(
+    stages: FakeStages, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna_dashboard", None)
+    with pytest.raises(HarnessError, match="optuna-dashboard") as caught:
+        harness("--dashboard")
+    assert "embedding-harness[dashboard]" in caught.value.cure
