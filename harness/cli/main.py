@@ -28,6 +28,7 @@ from harness.cli import (
     schema,
     search,
     status,
+    synthesize,
     tables,
     verify,
 )
@@ -72,6 +73,7 @@ for _name, _module in (
     ("verify", verify),
     ("evaluate", evaluate),
     ("prefetch", prefetch),
+    ("synthesize", synthesize),
     ("doctor", doctor),
     ("schema", schema),
 ):

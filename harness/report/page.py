@@ -33,7 +33,7 @@ _STATE_NAMES = {
 def render_page(report: Report) -> str:
     """Return `index.html`."""
     text = (
-        _environment()
+        template_environment()
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -55,11 +55,12 @@ def render_fragment(report: Report) -> str:
 def render_fragment_of(tables: Sequence[Table]) -> str:
     """Return tables as a piece of HTML; the first one's columns hold scores, the others' differences."""
     prefixes = ["n", "d", "e", "f"][: len(tables)]
-    template = _environment().get_template("fragment.html.j2")
+    template = template_environment().get_template("fragment.html.j2")
     return template.render(tables=tables, prefixes=prefixes).rstrip("\n") + "\n"
 
 
-def _environment() -> Environment:
+def template_environment() -> Environment:
+    """Return the environment of all pages: escaping, strict, with the filters that templates use."""
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,

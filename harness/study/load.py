@@ -141,26 +141,34 @@ def load_study(path: Path, *, profile: str | None = None, text: str | None = Non
 
 def _check_bases(document: StudyDocument, source: SourceText) -> None:
     for name, base in document.bases.items():
-        where: FieldPath = ("bases", name)
-        kinds = [kind for kind in ("hub", "path", "gguf") if getattr(base, kind) is not None]
-        if len(kinds) != 1:
-            raise source.error(
-                where, f"needs exactly one of hub, path and gguf, not {' and '.join(kinds) or 'none'}"
-            )
-        if base.hub and not base.revision:
-            raise source.error(
-                where,
-                "needs the `revision` of the hub repository",
-                cure="take the newest commit on its page",
-            )
-        if base.revision and not base.hub:
-            raise source.error((*where, "revision"), "goes with `hub` only")
-        if base.wheel and not base.gguf:
-            raise source.error((*where, "wheel"), "goes with `gguf` only")
-        if base.path is not None:
-            check_exists(f"{base.path}/config.json", (*where, "path"), source)
-        elif base.gguf is not None and base.wheel is None:
-            check_exists(base.gguf, (*where, "gguf"), source)
+        check_base(base, ("bases", name), source)
+
+
+def check_base(base: Base, where: FieldPath, source: SourceText) -> None:
+    """Refuse a base checkpoint that is not said in full, or whose files are not there.
+
+    Raises:
+        StudyError: With file, line and field.
+    """
+    kinds = [kind for kind in ("hub", "path", "gguf") if getattr(base, kind) is not None]
+    if len(kinds) != 1:
+        raise source.error(
+            where, f"needs exactly one of hub, path and gguf, not {' and '.join(kinds) or 'none'}"
+        )
+    if base.hub and not base.revision:
+        raise source.error(
+            where,
+            "needs the `revision` of the hub repository",
+            cure="take the newest commit on its page",
+        )
+    if base.revision and not base.hub:
+        raise source.error((*where, "revision"), "goes with `hub` only")
+    if base.wheel and not base.gguf:
+        raise source.error((*where, "wheel"), "goes with `gguf` only")
+    if base.path is not None:
+        check_exists(f"{base.path}/config.json", (*where, "path"), source)
+    elif base.gguf is not None and base.wheel is None:
+        check_exists(base.gguf, (*where, "gguf"), source)
 
 
 # The papers score this one on its development queries; its test split is another collection's.

@@ -17,10 +17,17 @@ from harness.study.source_text import FieldPath, SourceText
 EXTENDS = "extends"
 
 
-def apply_profile(source: SourceText, profile: str | None) -> SourceText:
+def apply_profile(
+    source: SourceText, profile: str | None, *, document: type = StudyDocument
+) -> SourceText:
     """Return `source` with the overrides of `profile` applied, its bases first.
 
     Overridden fields keep the line on which the profile sets them.
+
+    Args:
+        source: The file.
+        profile: Name of the profile; none when empty.
+        document: The dataclass of the file's fields.
 
     Raises:
         StudyError: For an unknown profile, a circle, or a path that no study has.
@@ -36,8 +43,10 @@ def apply_profile(source: SourceText, profile: str | None) -> SourceText:
         known = ", ".join(sorted(profiles)) or "none"
         raise source.error(
             ("profiles",),
-            f"no profile {profile!r}; this study has: {known}.{did_you_mean(profile, profiles)}",
+            f"no profile {profile!r}; this file has: {known}.{did_you_mean(profile, profiles)}",
         )
+    fixed = {"name", "question", "profiles"}
+    overridable = [field.name for field in dataclasses.fields(document) if field.name not in fixed]
     data = copy.deepcopy(source.data)
     lines = dict(source.lines)
     for name in _chain(source, profiles, profile):
@@ -46,22 +55,15 @@ def apply_profile(source: SourceText, profile: str | None) -> SourceText:
                 continue
             where: FieldPath = ("profiles", name, path)
             target = tuple(path.split("."))
-            if target[0] not in _OVERRIDABLE:
+            if target[0] not in overridable:
                 raise source.error(
                     where,
-                    f"a profile cannot set {target[0]!r}; it can set: {', '.join(_OVERRIDABLE)}."
-                    f"{did_you_mean(target[0], _OVERRIDABLE)}",
+                    f"a profile cannot set {target[0]!r}; it can set: {', '.join(overridable)}."
+                    f"{did_you_mean(target[0], overridable)}",
                 )
             set_path(data, target, copy.deepcopy(value))
             lines[target] = source.line_of(where)
     return dataclasses.replace(source, data=data, lines=lines)
-
-
-_OVERRIDABLE = tuple(
-    field.name
-    for field in dataclasses.fields(StudyDocument)
-    if field.name not in {"name", "question", "profiles"}
-)
 
 
 def _chain(source: SourceText, profiles: dict[str, Any], name: str) -> list[str]:

@@ -101,7 +101,7 @@ def read_source(path: Path, *, text: str | None = None) -> SourceText:
         loader.dispose()
     if not isinstance(data, dict):
         raise StudyError(
-            f"{path}:1: a study is a mapping of fields, this file holds {_describe(data)}",
+            f"{path}:1: needs a mapping of fields, this file holds {_describe(data)}",
             cure="see ablations/quickstart.yaml for an example and `harness schema` for every field",
         )
     return SourceText(path=path, data=data, lines=lines)

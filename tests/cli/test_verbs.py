@@ -66,7 +66,7 @@ def test_every_verb_explains_itself_with_an_example() -> None:
     verbs = [command.name for command in app.registered_commands]
     assert verbs == [
         *("plan", "run", "status", "tables", "compare", "import", "report", "search"),
-        *("publish", "verify", "evaluate", "prefetch", "doctor", "schema"),
+        *("publish", "verify", "evaluate", "prefetch", "synthesize", "doctor", "schema"),
     ]
     for command in app.registered_commands:
         assert command.callback is not None

@@ -87,6 +87,7 @@ def _loaded_by(*arguments: str, folder: Path = REPOSITORY) -> set[str]:
         ("plan", "quickstart", "--json"),
         ("schema",),
         ("status", "quickstart"),
+        ("synthesize", "two-step", "--dry-run"),
     ],
     ids=" ".join,
 )

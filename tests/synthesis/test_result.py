@@ -1,0 +1,171 @@
+"""The result as a folder: a source that studies take, with provenance, drops and a page that add up."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli.main import app
+from harness.data.formats import read_files
+from harness.identity import file_sha256
+from harness.report.synthesis_page import render_synthesis
+from tests.synthesis.builders import write
+from tests.synthesis.unruly_server import Act, fields_of, unruly
+
+
+def _play(request: dict[str, Any], _before: int) -> Act:
+    is_example = fields_of(request) != ["tasks"]
+    return Act(text="no JSON") if is_example and request["seed"] % 4 == 0 else Act()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command leaves, with a quarter of the answers dropped."""
+    place = tmp_path_factory.mktemp("result")
+    kinds = dict.fromkeys(("short-long", "long-short", "short-short", "long-long", "sts", "bitext"), 1)
+    with unruly(_play) as server:
+        file = write(place, server.url, kinds=kinds, size=40, name="sixfold")
+        done = CliRunner().invoke(app, ["synthesize", str(file), "--to", str(place / "out"), "--json"])
+    assert done.exit_code == 0, done.output
+    return place / "out"
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def test_the_data_is_what_a_study_reads(folder: Path) -> None:
+    pairs = list(read_files(folder / "data.jsonl"))
+    assert len(pairs) == 40
+    by_kind = Counter(pair.dataset for pair in pairs)
+    assert set(by_kind) == {"short-long", "long-short", "short-short", "long-long", "sts", "bitext"}
+    for pair in pairs:
+        assert pair.instruction
+        has_negative = pair.dataset not in {"short-short", "long-long"}
+        assert len(pair.negatives) == has_negative
+
+
+def test_every_draw_is_in_the_data_or_among_the_drops(folder: Path) -> None:
+    kept, drops = _lines(folder / "origins.jsonl"), _lines(folder / "drops.jsonl")
+    draws = sorted(line["draw"] for line in kept + drops)
+    assert draws == list(range(len(draws)))
+    counts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))["counts"]
+    assert counts["kept"] == len(kept) == 40
+    assert counts["dropped"] == len(drops) == counts["reasons"]["not JSON"] > 0
+    assert counts["draws"] == len(draws)
+    answers = {line["key"] for line in _lines(folder / "requests.jsonl") if line["event"] == "reply"}
+    assert {line["key"] for line in kept + drops} <= answers
+    brainstorms = sum(counted["requests"] for counted in counts["tasks"].values())
+    assert len(answers) == len(draws) + brainstorms
+
+
+def test_the_provenance_says_where_the_data_comes_from(folder: Path) -> None:
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["complete"]
+    assert provenance["model"] == "m"
+    assert provenance["served_by"] == ["model.gguf"]
+    assert provenance["server"] == {
+        "backend": "openai",
+        "host": "this machine",
+        "structure": "json_schema",
+    }
+    assert provenance["data"] == {"pairs": 40, "sha256": file_sha256(folder / "data.jsonl")}
+    assert provenance["prompts"]["version"] == "v1"
+    assert provenance["versions"]["openai"]
+    assert provenance["date"].endswith("+00:00")
+
+
+def test_a_second_run_leaves_the_same_data(folder: Path) -> None:
+    before = {
+        name: (folder / name).read_bytes() for name in ("data.jsonl", "drops.jsonl", "origins.jsonl")
+    }
+    # The server is gone: all is on disk.
+    done = CliRunner().invoke(
+        app, ["synthesize", str(folder.parent / "small.yaml"), "--to", str(folder)]
+    )
+    assert done.exit_code == 0, done.output
+    assert before == {name: (folder / name).read_bytes() for name in before}
+    assert "40 examples in 2 languages" in done.output
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["server"]["structure"] == "json_schema"
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        assert not {"src", "href"} & {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_the_page_shows_kinds_languages_and_drops_and_loads_nothing(folder: Path) -> None:
+    reader = _Reader()
+    reader.feed((folder / "statistics.html").read_text(encoding="utf-8"))
+    text = " ".join(" ".join(reader.words).split())
+    assert reader.tags["script"] == 0
+    # A bar for each of six kinds and two languages.
+    assert reader.tags["rect"] == 8
+    for word in ("short-long", "bitext", "English", "German", "not JSON", "sixfold"):
+        assert word in text
+
+
+def test_the_page_escapes_what_a_server_says(folder: Path) -> None:
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    provenance["served_by"] = ["<script>alert(1)</script>"]
+    provenance["name"] = "<b>bold</b>"
+    page = render_synthesis(provenance)
+    assert "<script>" not in page
+    assert "<b>" not in page
+
+
+def test_the_cap_ends_with_exit_code_1_and_what_is_there(tmp_path: Path) -> None:
+    with unruly() as server:
+        file = write(
+            tmp_path,
+            server.url,
+            kinds={"sts": 1},
+            sampling={"max_tokens": 60},
+            spending={"input_per_million": 10.0, "output_per_million": 20.0, "cap": 0.0125},
+        )
+        done = CliRunner().invoke(
+            app, ["synthesize", str(file), "--to", str(tmp_path / "out"), "--json"]
+        )
+    assert done.exit_code == 1
+    provenance = json.loads((tmp_path / "out" / "provenance.json").read_text(encoding="utf-8"))
+    pairs = list(read_files(tmp_path / "out" / "data.jsonl"))
+    assert not provenance["complete"]
+    assert provenance["stopped"] == "the spending cap is reached"
+    assert provenance["data"]["pairs"] == len(pairs) > 0
+    assert provenance["books"]["cost"] <= 0.0125
+
+
+def test_a_dry_run_asks_nothing_and_foretells_tokens_and_money(tmp_path: Path) -> None:
+    with unruly() as server:
+        prices = {"input_per_million": 1.0, "output_per_million": 2.0, "cap": 3.0}
+        file = write(tmp_path, server.url, size=5000, spending=prices)
+        done = CliRunner().invoke(app, ["synthesize", str(file), "--dry-run", "--json"])
+        table = CliRunner().invoke(app, ["synthesize", str(file), "--dry-run"])
+    assert not server.seen
+    assert done.exit_code == table.exit_code == 0
+    told = json.loads(done.stdout)
+    total = told["lines"][-1]
+    parts = told["lines"][:-1]
+    for name in ("requests", "input_tokens", "output_tokens"):
+        assert total[name] == sum(part[name] for part in parts) > 0
+    assert sum(part["requests"] for part in parts if part["name"].startswith("example")) == 5000
+    likely = (total["input_tokens"] * 1 + total["output_tokens"] * 2) / 1e6
+    assert total["cost"] == pytest.approx(likely)
+    assert total["most_cost"] > total["cost"]
+    assert "The cap is 3" in table.output
