@@ -8,7 +8,7 @@ prompt file's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ class Field:
     """Whether it is the text that `num_words` speaks of."""
     in_target: bool = False
     """Whether it is written in the second language (bitext)."""
+    is_label: bool = False
+    """Whether it is the name of a category, and no text of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,9 @@ class Kind:
     """Placeholder -> the values that are drawn from, with equal chances."""
 
 
-_LONGEST_SHORT = 160
+_PLAIN = r'[^"\\\n]'
+"""Characters that JSON writes as they are: llama.cpp lets a pattern's text end its string otherwise."""
+_LONGEST_SHORT = 100
 _SHORTEST_LONG = 30
 """Characters, where a schema has bounds."""
 
@@ -79,8 +83,8 @@ KINDS: Mapping[str, Kind] = {
             has_tasks=True,
             fields=(
                 Field(name="input_text", role="query", is_long=True),
-                Field(name="label", role="positive"),
-                Field(name="misleading_label", role="negative"),
+                Field(name="label", role="positive", is_label=True),
+                Field(name="misleading_label", role="negative", is_label=True),
             ),
             values={
                 "num_words": (
@@ -161,7 +165,14 @@ def num_words(values: Mapping[str, str]) -> int:
     return int(found.group()) if found else 20
 
 
-def answer_schema(kind: Kind, values: Mapping[str, str], *, bounded: bool) -> dict[str, Any]:
+def answer_schema(
+    kind: Kind,
+    values: Mapping[str, str],
+    *,
+    bounded: bool,
+    openings: Sequence[str] = (),
+    target_openings: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the JSON Schema of an answer, all fields required and no others.
 
     Args:
@@ -169,14 +180,22 @@ def answer_schema(kind: Kind, values: Mapping[str, str], *, bounded: bool) -> di
         values: The draw's values; they say how long a long text may get.
         bounded: Whether texts have a largest length, for servers that hold a model to it. Models
             that ramble would else run into the limit of tokens in the middle of a text.
+        openings: Where bounded, first words of which a text has one, in its language: a small model
+            then stays in it. Any first word when empty.
+        target_openings: Likewise, in the second language.
     """
     properties: dict[str, Any] = {}
     for field in kind.fields:
-        properties[field.name] = {"type": "string"}
-        if bounded:
-            longest = max(_LONGEST_SHORT, 8 * num_words(values)) if field.is_long else _LONGEST_SHORT
-            shortest = _SHORTEST_LONG if field.is_long else 2
-            properties[field.name] |= {"minLength": shortest, "maxLength": longest}
+        longest = max(_LONGEST_SHORT, 8 * num_words(values)) if field.is_long else _LONGEST_SHORT
+        shortest = _SHORTEST_LONG if field.is_long else 2
+        words = target_openings if field.in_target else openings
+        text: dict[str, Any] = {"type": "string"}
+        if bounded and words and not field.is_label:
+            first = "|".join(re.escape(word) for word in words)
+            text["pattern"] = f"^({first}) {_PLAIN}{{{shortest},{longest}}}$"
+        elif bounded:
+            text |= {"minLength": shortest, "maxLength": longest}
+        properties[field.name] = text
     return _object(properties)
 
 

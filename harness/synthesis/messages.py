@@ -87,7 +87,7 @@ def brainstorm_request(specification: Specification, kind: str, index: int) -> R
 
 def example_request(specification: Specification, one: Draw, task: str | None) -> Request:
     """Return the request for one example."""
-    document = specification.document
+    document, openings = specification.document, specification.prompts.document.openings
     prompt = specification.prompts.example(
         one.kind, values=one.values, language=one.language, target=one.target, task=task
     )
@@ -97,7 +97,13 @@ def example_request(specification: Specification, one: Draw, task: str | None) -
         index=one.index,
         model=model_name(specification),
         prompt=prompt,
-        schema=answer_schema(KINDS[one.kind], one.values, bounded=document.backend.bounded),
+        schema=answer_schema(
+            KINDS[one.kind],
+            one.values,
+            bounded=document.backend.bounded,
+            openings=openings.get(one.language, ()),
+            target_openings=openings.get(one.target or "", ()),
+        ),
         sampling=document.sampling,
     )
 

@@ -45,6 +45,8 @@ class PromptDocument:
     """Kind without tasks -> the instruction of its training pairs."""
     cues: dict[str, Text]
     """Language -> a sentence that stands for `$cue`; where there is none, nothing does."""
+    openings: dict[str, tuple[Text, ...]]
+    """Language -> words that texts may begin with, to which a `bounded` backend holds the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +133,10 @@ def _check(document: PromptDocument, source: SourceText) -> None:
             raise source.error(
                 (section,), f"needs {', '.join(sorted(kinds))}, not {', '.join(sorted(seen))}"
             )
-    for code in document.cues:
-        if code not in languages():
-            raise source.error(("cues", code), f"no language {code!r}")
+    for section in ("cues", "openings"):
+        for code in getattr(document, section):
+            if code not in languages():
+                raise source.error((section, code), f"no language {code!r}")
     for kind, template in document.brainstorm.items():
         _check_names(template, {"num_tasks"}, ("brainstorm", kind), source)
     for kind, template in document.example.items():
