@@ -52,6 +52,7 @@ quickstart: install
 bench: install
 	$(BIN)/python -m benchmarks.encode
 	$(BIN)/python -m benchmarks.train
+	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m benchmarks.pairs
