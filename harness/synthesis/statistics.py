@@ -55,8 +55,8 @@ def _kind(kind: str, specification: Specification, result: Result) -> dict[str, 
         texts = [text for one in kept for text in one.by_role(role)]
         if texts:
             lengths[role] = {
-                "median_words": statistics.median(len(text.split()) for text in texts),
-                "median_characters": statistics.median(len(text) for text in texts),
+                "median_words": round(statistics.median(len(text.split()) for text in texts)),
+                "median_characters": round(statistics.median(len(text) for text in texts)),
             }
     return {
         "wanted_share": round(specification.kinds[kind], 6),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -150,3 +151,12 @@ def test_a_positive_may_be_too_far_where_there_is_no_negative() -> None:
             {texts["positive_document"]: 0.4}, EmbedderGate(model="m", min_positive=least)
         )
         assert (gate.refuse(example) is None) == is_kept
+
+
+def test_the_embedder_is_a_model_folder_of_the_harness(tiny_base: Path) -> None:
+    settings = EmbedderGate(model=tiny_base.name, margin=-2.0, min_positive=-1.0)
+    assert Similarity.load(settings, folder=tiny_base.parent).refuse(_example()) is None
+    strict = EmbedderGate(model=tiny_base.name, margin=2.0)
+    refused = Similarity.load(strict, folder=tiny_base.parent).refuse(_example())
+    assert refused is not None
+    assert refused.detail.startswith("positive ")

@@ -14,7 +14,10 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.data.formats import read_files
 from harness.identity import file_sha256
+from harness.plan import compile_plan
 from harness.report.synthesis_page import render_synthesis
+from harness.study import load_study
+from tests.study.builders import edited, write_study
 from tests.synthesis.builders import write
 from tests.synthesis.unruly_server import Act, fields_of, unruly
 
@@ -94,6 +97,24 @@ def test_a_second_run_leaves_the_same_data(folder: Path) -> None:
     assert "40 examples in 2 languages" in done.output
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["server"]["structure"] == "json_schema"
+
+
+def test_a_study_trains_on_it_beside_other_data(folder: Path) -> None:
+    (folder.parent / "real.jsonl").write_text('{"query": "a", "positive": "b"}\n', encoding="utf-8")
+    text = edited(
+        "  news: {kind: bbc, path: news}\n",
+        """\
+  news: {kind: bbc, path: news}
+  real: {kind: files, path: real.jsonl}
+  written: {kind: files, path: out/data.jsonl}
+""",
+    )
+    text = text.replace("{source: news, pairs: headlines}", "{source: real}")
+    text = text.replace("contrastive.temperature: [0.02, 0.05]", "data.source: [real, written]")
+    plan = compile_plan(load_study(write_study(folder.parent, text, name="study.yaml")))
+    sources = [step.config for step in plan.steps.values() if step.stage == "source"]
+    assert file_sha256(folder / "data.jsonl") in json.dumps(sources)
+    assert len(sources) >= 2
 
 
 class _Reader(HTMLParser):
