@@ -1,7 +1,7 @@
 """What a run would ask, and what that would cost, before anything is sent.
 
 Owns the dry run. The rule: the likely figures and the most there can be are both given, with what they
-assume; draws are the run's own, and answers on disk are counted as paid.
+assume, and draws are the run's own. What an unfinished run has on disk already is not taken off.
 """
 
 from __future__ import annotations
