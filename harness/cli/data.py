@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from harness.cli import overlap
 from harness.cli.options import JsonOption, ProfileOption, print_json
 from harness.cli.training_data import show_command, sources_command
 from harness.data.mirrors import check_needs, entry_of, faults
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command("sources")(sources_command)
 app.command("show")(show_command)
+app.command("overlap")(overlap.command)
 
 _DirArgument = Annotated[
     Path, typer.Argument(metavar="DIR", envvar="HARNESS_MIRROR", help="The mirror.", show_default=False)

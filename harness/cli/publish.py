@@ -13,6 +13,7 @@ import typer
 from harness.cli.locate import RECORDS_NAME, RESULTS, SUMMARY_NAME, load_records, locate_records
 from harness.cli.options import HomeOption, JsonOption, StudyArgument, print_json
 from harness.cli.verify import REPORTS
+from harness.records.overlap import OVERLAP_NAME
 from harness.records.per_query import PER_QUERY_NAME
 
 
@@ -47,7 +48,7 @@ def _freeze(source: Path, target: Path) -> list[Path]:
     """Copy what tables are made from, each file whole or not at all; return the paths."""
     target.mkdir(parents=True, exist_ok=True)
     files = []
-    for name in (SUMMARY_NAME, RECORDS_NAME, PER_QUERY_NAME):
+    for name in (SUMMARY_NAME, RECORDS_NAME, PER_QUERY_NAME, OVERLAP_NAME):
         if not (source / name).is_file():
             (target / name).unlink(missing_ok=True)
             continue

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from harness.cli.locate import load_records
+from harness.records.overlap import read_overlap
 
 
 def print_shape(
@@ -42,6 +43,7 @@ def print_shape(
         columns=columns or ("variant" if across == "task" else "task"),
         metric=metric,
         suite=suite or "",
+        overlap=read_overlap(folder),
     )
     factors = tuple(summary.factors) if across == "variant" else ()
     sys.stdout.write(render_single(table, form, factors=factors))

@@ -18,7 +18,7 @@ from rich.table import Table
 from harness.cli.mirroring import chosen_mirrors
 from harness.cli.options import HomeOption, JsonOption, MirrorOption, ProfileOption, print_json
 from harness.errors import DataError, did_you_mean
-from harness.plan.compile import compile_pairs
+from harness.plan.pairs import compile_pairs
 from harness.study import Study, find_study, load_study
 from harness.study.document import ResourcePlan
 from harness.study.training_sets import (

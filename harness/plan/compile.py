@@ -33,7 +33,6 @@ from harness.study.recipe import (
 )
 from harness.study.sources import Wheel
 from harness.study.task_prompts import MTEB, read_prompts
-from harness.study.training_sets import DEFAULT_PAIRS
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
@@ -45,22 +44,11 @@ def compile_plan(study: Study, *, digests: dict[Path, str] | None = None) -> Pla
     Local files that a study names are read to find their SHA-256, unless `digests` has it from earlier
     plans; it is added there. Nothing else is touched.
     """
-    return _Compiler(study, digests).compile()
-
-
-def compile_pairs(study: Study, source: str, *, pairs: str = DEFAULT_PAIRS) -> tuple[Plan, Step]:
-    """Return the plan of one training source alone, and the step that makes its pairs ready.
-
-    Raises:
-        StudyError: When a set of the catalogue has no revision.
-    """
-    compiler = _Compiler(study, None)
-    last = compiler.training_pairs(DataConfig(source=source, pairs=pairs))
-    return Plan(study=study.name, steps=compiler.steps, rows=()), last
+    return Compiler(study, digests).compile()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ScoredTask:
+class ScoredTask:
     """One task of a suite: what its evaluations have in common whatever the model."""
 
     suite: str
@@ -70,29 +58,30 @@ class _ScoredTask:
     bindings: Mapping[str, str]
 
 
-class _Compiler:
+class Compiler:
     """The steps made so far for one study, and the parts that they share.
 
     Variants differ in little: what depends on a part of a recipe is made once for each value of it.
     """
 
-    def __init__(self, study: Study, digests: dict[Path, str] | None) -> None:
+    def __init__(self, study: Study, digests: dict[Path, str] | None = None) -> None:
         self._study = study
         self.steps: dict[str, Step] = {}
         self._made: dict[tuple[Any, ...], Step] = {}
         self._parts: dict[Any, tuple[Any, str]] = {}
         self._content = {} if digests is None else digests
-        self._tasks: dict[PromptConfig | None, list[_ScoredTask]] = {}
+        self._tasks: dict[PromptConfig | None, list[ScoredTask]] = {}
         self._versions: dict[str, str] = {}
         plan = study.resources
         self._resources: defaultdict[str, Resources] = defaultdict(lambda: plan.prepare)
         self._resources.update(dict.fromkeys(("reconstruct", "contrast"), plan.train))
         self._resources.update(dict.fromkeys(("embed", "evaluate"), plan.evaluate))
         self._sources = SourceSteps(
-            study, make=self._make, wheel=self._wheel, sha256=self._sha256, base=self._base
+            study, make=self.make, wheel=self._wheel, sha256=self._sha256, base=self._base
         )
 
     def compile(self) -> Plan:
+        """Return all steps of the study with its rows."""
         rows = []
         for variant in self._study.variants:
             members = tuple(self._member(recipe) for recipe in variant.recipes)
@@ -102,9 +91,10 @@ class _Compiler:
             rows.extend(self._untrained_rows() if reference == "untrained" else [self._bm25_row()])
         return Plan(study=self._study.name, steps=self.steps, rows=tuple(rows))
 
-    def _make(
+    def make(
         self, stage: str, config: Mapping[str, Any] | Configuration, *, label: str, **rest: Any
     ) -> Step:
+        """Return the step with this stage, configuration and inputs, made once."""
         step = make_step(stage, config, label=label, resources=self._resources[stage], **rest)
         # Equal steps are one step, in the place where it was needed first.
         return self.steps.setdefault(step.fingerprint, step)
@@ -125,7 +115,7 @@ class _Compiler:
         return self._parts[key]
 
     def _wheel(self, wheel: Wheel) -> Step:
-        return self._make("download", to_plain(wheel), label=f"{wheel.name} {wheel.version}")
+        return self.make("download", to_plain(wheel), label=f"{wheel.name} {wheel.version}")
 
     def training_pairs(self, data: DataConfig) -> Step:
         """Return the step that makes a pair set ready for training."""
@@ -152,7 +142,7 @@ class _Compiler:
         }
         inputs = {"wheel": self._wheel(base.wheel)} if base.wheel is not None else {}
         label = model_name(base, model)
-        return self._make("base", config, label=label, inputs=inputs, bindings=checkpoint.bindings)
+        return self.make("base", config, label=label, inputs=inputs, bindings=checkpoint.bindings)
 
     def _prompts(self, prompts: PromptConfig) -> tuple[Any, str]:
         """Return the prompts that every text of a variant gets; a task's own are the evaluation's."""
@@ -198,7 +188,7 @@ class _Compiler:
         )
         inputs = {"model": model, "source": self.training_pairs(data)}
         label = f"{data.source}/{data.pairs}, seed {seed}"
-        return self._made.setdefault(key, self._make(stage, config, label=label, inputs=inputs))
+        return self._made.setdefault(key, self.make(stage, config, label=label, inputs=inputs))
 
     def _member(self, recipe: Recipe) -> Member:
         model = self._trained(recipe)
@@ -219,23 +209,24 @@ class _Compiler:
     ) -> dict[tuple[str, str], str]:
         """Return the steps that score one model, or lexical search where there are no prompts."""
         if prompts not in self._tasks:
-            self._tasks[prompts] = list(self._scored_tasks(prompts))
+            self._tasks[prompts] = list(self.scored_tasks(prompts))
         return {
             (one.suite, one.task): self._evaluation(one, {**inputs, **one.sources}, slug).fingerprint
             for one in self._tasks[prompts]
         }
 
-    def _evaluation(self, task: _ScoredTask, inputs: Mapping[str, Step], slug: str) -> Step:
+    def _evaluation(self, task: ScoredTask, inputs: Mapping[str, Step], slug: str) -> Step:
         where = {"inputs": inputs, "bindings": {"slug": slug, **task.bindings}}
         label = f"{slug} on {task.task}"
         parts = shard_configurations(task.config, self._study.resources.shard_documents)
         shards = [
-            self._make("embed", config, label=f"{label}, corpus part {number}", **where).fingerprint
+            self.make("embed", config, label=f"{label}, corpus part {number}", **where).fingerprint
             for number, config in enumerate(parts, start=1)
         ]
-        return self._make("evaluate", task.config, label=label, after=tuple(shards), **where)
+        return self.make("evaluate", task.config, label=label, after=tuple(shards), **where)
 
-    def _scored_tasks(self, prompts: PromptConfig | None) -> Iterator[_ScoredTask]:
+    def scored_tasks(self, prompts: PromptConfig | None) -> Iterator[ScoredTask]:
+        """Yield the tasks of all suites as a variant with these prompts is scored on them."""
         whose = {"prompts": self._prompts(prompts)[0]} if prompts else {"lexical": "bm25"}
         for name, suite in self._study.suites.items():
             if suite.evaluator not in self._versions:
@@ -258,7 +249,7 @@ class _Compiler:
                     bindings["folder"] = str(folder.parent)
                 elif suite.evaluator == "beir" and not suite.source:
                     config["dataset"] = to_plain(beir_datasets()[task])
-                yield _ScoredTask(
+                yield ScoredTask(
                     suite=name,
                     task=task,
                     config=Configuration.of(config),

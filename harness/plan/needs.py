@@ -34,7 +34,7 @@ def _reads(step: Step) -> Iterator[tuple[RepositoryKind, str, str, str]]:
     if step.stage == "source" and step.config["kind"] == "catalogue":
         entry = step.config["set"]
         yield "dataset", entry["hub"], entry["revision"], step.label
-    if step.stage != "evaluate":
+    if step.stage not in {"evaluate", "overlap"}:
         return
     task = step.config["task"]
     if "dataset" in step.config:

@@ -57,5 +57,6 @@ STAGES: dict[str, Stage] = {
         Stage(name="contrast", purpose="stage II: contrastive learning"),
         Stage(name="embed", purpose="encode a part of a large corpus"),
         Stage(name="evaluate", purpose="score one model on one task"),
+        Stage(name="overlap", purpose="look for a task's texts in training pairs"),
     )
 }

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.records.overlap import Overlap, read_overlap
 from harness.records.schema import Record
 from harness.records.store import read_records
 from harness.records.summary import StudySummary, read_summary
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VARIANT = "variant"
-TASK_AXES = ("task", "type", "language", "suite", "domain")
+TASK_AXES = ("task", "type", "language", "suite", "domain", "leaked")
 """Properties of a task that can be rows or columns, beside `variant` and the study's factors."""
 FACTS = ("evaluator", "dataset_revision", "prompt_hash", "versions")
 """What must be alike where scores are compared."""
@@ -59,6 +60,7 @@ def frame(
         columns=columns,
         metric=metric,
         suite=suite,
+        overlap=read_overlap(folder),
     )
     import pandas as pd
 
@@ -83,6 +85,7 @@ def long_frame(
     *,
     metric: str = "",
     by_language: bool = False,
+    overlap: Overlap | None = None,
 ) -> pd.DataFrame:
     """Return one line for each score that the study should have.
 
@@ -91,6 +94,7 @@ def long_frame(
         records: Its records, each key once.
         metric: Name of a metric; each task's main one if empty.
         by_language: Whether a task falls into its languages; a subset in two languages counts in both.
+        overlap: Which tasks' texts stand in the training pairs; None where nobody looked.
 
     Returns:
         Columns `variant` (label), `role`, `slug`, `seed`, one a factor, `suite`, `task`, `type`, with
@@ -132,7 +136,7 @@ def long_frame(
     scores = grouped["value"].agg(["mean", "count"]).reset_index()
     scores = scores.merge(parts.rename("parts").reset_index(), on=place)
     scores["value"] = scores["mean"].where(scores["count"] == scores["parts"])
-    expected = members.merge(_tasks(summary, measured, place), how="cross")
+    expected = members.merge(_tasks(summary, measured, place, overlap), how="cross")
     whole = expected.merge(scores[[*keys, "value"]], on=keys, how="left")
     return whole.merge(_facts(measured, keys), on=keys, how="left")
 
@@ -159,7 +163,9 @@ def _measured(records: Sequence[Record], *, metric: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def _tasks(summary: StudySummary, measured: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+def _tasks(
+    summary: StudySummary, measured: pd.DataFrame, place: list[str], overlap: Overlap | None
+) -> pd.DataFrame:
     """Return the tasks that every row should have, in the study's order, with their properties."""
     import pandas as pd
 
@@ -171,6 +177,7 @@ def _tasks(summary: StudySummary, measured: pd.DataFrame, place: list[str]) -> p
     # One split for all rows, so that they are compared on the same tasks.
     domain = {True: "in-domain", False: "zero-shot"}
     listed["domain"] = [domain[task in (summary.in_domain or ())] for task in listed["task"]]
+    listed["leaked"] = [overlap.standing(task) if overlap else "" for task in listed["task"]]
     found = listed.merge(known, on=["suite", "task"], how="left")
     return found.rename(columns={"task_type": "type"}).fillna({"type": "", "metric": ""})
 

@@ -13,15 +13,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import RecordError, did_you_mean
+from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.store import merge
 from harness.records.summary import StudySummary
 from harness.tables.aggregate import mean_and_spread
+from harness.tables.axes import check_axes
 from harness.tables.differences import difference, paired_differences
 from harness.tables.format import format_difference, format_score
-from harness.tables.frames import TASK_AXES, VARIANT, long_frame
+from harness.tables.frames import VARIANT, long_frame
 from harness.tables.levels import over_seeds
-from harness.tables.shape_notes import coverage, explain, unbalanced, unlike_rows
+from harness.tables.shape_notes import coverage, explain, leaks, unbalanced, unlike_rows
 from harness.tables.significance import correct_cells
 from harness.tables.standings import standings
 from harness.tables.table import Cell, Column, Footnote, Row, SeedValue, Table
@@ -41,34 +43,28 @@ def shape(
     columns: str = "task",
     metric: str = "",
     suite: str = "",
+    overlap: Overlap | None = None,
 ) -> Table:
     """Return a study's scores with any two of its factors and its tasks' properties as rows and columns.
 
     Args:
         summary: The study.
         records: Its records.
-        rows: `variant`, a factor, `task`, `type`, `language`, `suite` or `domain` (in-domain for some
-            variant, or zero-shot for all).
+        rows: `variant`, a factor, `task`, `type`, `language`, `suite`, `domain` (in-domain for some
+            variant, or zero-shot for all) or `leaked` (leaked for some variant, or clean for all).
         columns: The same, another one.
         metric: Name of a metric; each task's main one if empty.
         suite: One suite; all if empty.
+        overlap: Which tasks' texts stand in the training pairs; None where nobody looked.
 
     Raises:
         RecordError: If an axis, the metric or the suite is not there, or records contradict each other.
     """
-    summary = _check(summary, rows=rows, columns=columns, suite=suite)
-    long = long_frame(summary, merge(records), metric=metric, by_language="language" in (rows, columns))
-    if metric and long["value"].isna().all():
-        known = sorted({record.metric for record in records if record.metric})
-        raise RecordError(
-            f"{summary.name}: no score of the metric {metric!r}.{did_you_mean(metric, known)}",
-            cure=f"metrics: {', '.join(known)}",
-        )
-    lacking: list[str] = []
-    if metric:
-        has_metric = long.groupby("task", sort=False)["value"].any()
-        lacking = [str(task) for task in has_metric.index[~has_metric]]
-        long = long[~long["task"].isin(lacking)]
+    summary = check_axes(summary, rows=rows, columns=columns, suite=suite, overlap=overlap)
+    by_language = "language" in (rows, columns)
+    long = long_frame(summary, merge(records), metric=metric, by_language=by_language, overlap=overlap)
+    lacking = _lacking(long, records, metric=metric, study=summary.name) if metric else []
+    long = long[~long["task"].isin(lacking)] if lacking else long
     # References have no levels: they are lines of a table of variants only.
     if rows != VARIANT and columns != VARIANT and {rows, columns} & set(summary.factors):
         long = long[long["role"] == "variant"]
@@ -90,33 +86,25 @@ def shape(
     if lacking:
         left_out = f"Left out, since they have no {metric}: {', '.join(lacking)}."
         table = replace(table, notes=(*table.notes, left_out))
+    if overlap is not None and "leaked" in (rows, columns):
+        table = replace(table, notes=(*table.notes, *leaks(overlap, long["task"])))
     return table
 
 
-def _check(summary: StudySummary, *, rows: str, columns: str, suite: str) -> StudySummary:
-    axes = (VARIANT, *summary.factors, *TASK_AXES)
-    for axis in (rows, columns):
-        if axis not in axes:
-            raise RecordError(
-                f"{summary.name} has no {axis!r} to lay out.{did_you_mean(axis, axes)}",
-                cure=f"rows and columns: {', '.join(axes)}",
-            )
-    if "domain" in (rows, columns) and summary.in_domain is None:
+def _lacking(long: pd.DataFrame, records: Sequence[Record], *, metric: str, study: str) -> list[str]:
+    """Return the tasks without a score of the metric.
+
+    Raises:
+        RecordError: If these are all.
+    """
+    if long["value"].isna().all():
+        known = sorted({record.metric for record in records if record.metric})
         raise RecordError(
-            f"{summary.name}: it is not known which tasks are zero-shot",
-            cure="say so under `sources.<name>.in_domain` in the study and run it again",
+            f"{study}: no score of the metric {metric!r}.{did_you_mean(metric, known)}",
+            cure=f"metrics: {', '.join(known)}",
         )
-    if rows == columns:
-        raise RecordError(f"rows and columns are both {rows!r}", cure="give two different ones")
-    if not suite:
-        return summary
-    names = [one.name for one in summary.suites]
-    if suite not in names:
-        raise RecordError(
-            f"{summary.name} has no suite {suite!r}.{did_you_mean(suite, names)}",
-            cure=f"suites: {', '.join(names)}",
-        )
-    return replace(summary, suites=tuple(one for one in summary.suites if one.name == suite))
+    has_metric = long.groupby("task", sort=False)["value"].any()
+    return [str(task) for task in has_metric.index[~has_metric]]
 
 
 def _baseline(summary: StudySummary, rows: str) -> str:

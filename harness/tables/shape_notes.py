@@ -6,14 +6,18 @@ other factors. The rule: a row that cannot be compared with the baseline says in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from harness.records.overlap import Overlap
 from harness.tables.frames import FACTS, TASK_AXES
 from harness.tables.table import Column, Row
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_PLURALS = {"query": "queries", "document": "documents", "text": "texts"}
 
 
 def coverage(long: pd.DataFrame, rows: str) -> dict[str, tuple[int, int]]:
@@ -68,6 +72,33 @@ def unlike_rows(long: pd.DataFrame, rows: str, base: str) -> dict[str, str]:
         name: f"Not measured in the same way as {base}: {'; '.join(texts)}."
         for name, texts in found.items()
     }
+
+
+def leaks(overlap: Overlap, tasks: Iterable[str]) -> list[str]:
+    """Return sentences that say which tasks are leaked, for which variants, and what that means."""
+    shown = set(tasks)
+    found = {task: rows for task, rows in overlap.leaked_for().items() if task in shown}
+    settings = overlap.settings
+    meaning = (
+        f"Leaked: at least {overlap.leaked_share:.1%} of one kind of a task's texts (queries, documents"
+        " or others) stand in the training pairs, equal but for case, punctuation and spaces or with"
+        f" {settings['threshold']:g} or more of their word {settings['shingle']:g}-grams in common."
+    )
+    notes = [meaning]
+    for task in sorted(found):
+        whose = "all variants" if len(found[task]) == len(overlap.trained_on) else "; ".join(found[task])
+        kinds = {
+            f"{one.share:.1%} of its {_PLURALS[one.kind]} in {one.pairs}"
+            for label in found[task]
+            for one in overlap.leaked(label)[task]
+        }
+        notes.append(f"{task}: leaked for {whose} ({', '.join(sorted(kinds))}).")
+    notes += [
+        f"{task}: not looked at: {reason}."
+        for task, reason in sorted(overlap.missing.items())
+        if task in shown
+    ]
+    return notes
 
 
 def explain(rows: Sequence[Row], columns: Sequence[Column], *, base: str) -> list[str]:

@@ -12,8 +12,9 @@ from harness.errors import StudyError
 from harness.execution.backends import InProcessBackend
 from harness.execution.runner import run_plan
 from harness.execution.store import ArtifactStore
-from harness.plan.compile import compile_pairs, compile_plan
+from harness.plan.compile import compile_plan
 from harness.plan.needs import hub_needs
+from harness.plan.pairs import compile_pairs
 from harness.study import Study, load_study
 from tests.evaluation.folders import write_lines, write_readme
 from tests.study.builders import STUDY, edited, write_study

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def _records() -> Iterator[Record]:
 RECORDS = list(_records())
 
 
-def _shape(rows: str, columns: str, records: list[Record] | None = None, **rest: str) -> Table:
+def _shape(rows: str, columns: str, records: list[Record] | None = None, **rest: Any) -> Table:
     return shape(_summary(), RECORDS if records is None else records, rows=rows, columns=columns, **rest)
 
 
@@ -178,7 +179,7 @@ def test_another_metric_leaves_out_the_tasks_without_it() -> None:
     ],
 )
 def test_what_is_not_there_is_refused_by_name(
-    rows: str, columns: str, rest: dict[str, str], told: str
+    rows: str, columns: str, rest: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(RecordError, match=told):
         shape(_summary(), RECORDS, rows=rows, columns=columns, **rest)
