@@ -6,13 +6,12 @@ import sys
 from collections import Counter
 
 from harness.cli.options import HomeOption, JsonOption, ProfileOption, StudyArgument, print_json
-from harness.execution.journal import Journal
-from harness.execution.states import PlannedStep, plan_states
+from harness.execution.states import step_progress
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import compile_plan
 from harness.study import find_study, load_study
 
-_ORDER = ("done", "running", "failed", "interrupted", "waiting")
+_ORDER = ("done", "running", "failed", "preempted", "interrupted", "waiting")
 
 
 def command(
@@ -21,7 +20,7 @@ def command(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show which steps of a study are done, running, failed, interrupted or waiting.
+    """Show which steps of a study are done, running, failed, preempted, interrupted or waiting.
 
     Works while the study runs, from any shell.
 
@@ -29,14 +28,11 @@ def command(
     """
     plan = compile_plan(load_study(find_study(study), profile=profile))
     store = ArtifactStore(home or default_home())
-    latest = Journal(store.home / "journal.jsonl").latest()
     rows = []
-    for planned in plan_states(plan, store):
-        event = latest.get(planned.step.fingerprint)
-        state = _state(planned, event.kind if event else None)
-        message = event.message if event is not None and state == "failed" else ""
-        rows.append((planned.step, state, message))
-    counts = Counter(state for _, state, _ in rows)
+    for one in step_progress(plan, store):
+        told = one.event is not None and one.state in {"failed", "preempted"}
+        rows.append((one.step, one.state, one.event.message if told and one.event else ""))
+    counts = Counter[str](state for _, state, _ in rows)
     if json:
         print_json(
             {
@@ -55,11 +51,3 @@ def command(
             log = store.log_file(step.stage, step.fingerprint)
             sys.stdout.write(f"{'':<12} {message.splitlines()[0]}\n{'':<12} log: {log}\n")
     sys.stdout.write(", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) + "\n")
-
-
-def _state(planned: PlannedStep, event: str | None) -> str:
-    if planned.state == "reuse":
-        return "done"
-    if planned.state == "wait":
-        return "running"
-    return {"failed": "failed", "started": "interrupted"}.get(event or "", "waiting")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +40,8 @@ class Event:
 
 
 _EVENT = TypeAdapter(Event)
+_STEP = b'"step": "'
+"""The first of its kind in a line is the step: nothing that people wrote stands before it."""
 
 
 class Journal:
@@ -95,9 +97,37 @@ class Journal:
                 except ValidationError:
                     continue
 
-    def latest(self) -> dict[str, Event]:
-        """Return step -> its newest event."""
-        return {event.step: event for event in self.read()}
+    def latest(self) -> Mapping[str, Event]:
+        """Return step -> its newest event; lines are read in full only when they are asked for."""
+        lines: dict[str, list[bytes]] = {}
+        if self._path.exists():
+            for line in self._path.read_bytes().splitlines():
+                start = line.find(_STEP) + len(_STEP)
+                end = line.find(b'"', start)
+                if len(_STEP) <= start < end:
+                    lines.setdefault(line[start:end].decode(errors="replace"), []).append(line)
+        return _Newest(lines)
+
+
+class _Newest(Mapping[str, Event]):
+    """The newest whole line of each step."""
+
+    def __init__(self, lines: Mapping[str, list[bytes]]) -> None:
+        self._lines = lines
+
+    def __getitem__(self, step: str) -> Event:
+        for line in reversed(self._lines[step]):
+            try:
+                return _EVENT.validate_json(line)
+            except ValidationError:
+                continue
+        raise KeyError(step)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
 
 
 def utc_now() -> str:

@@ -14,7 +14,6 @@ import errno
 import json
 import os
 import secrets
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Self
 
 from harness.errors import StoreError
 from harness.execution.machine import is_gone, process_start, this_place
+from harness.execution.pulse import pulse
 
 BEAT_SECONDS = 5.0
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -172,11 +172,8 @@ class Lease:
         self._offset = offset
         self._count = 0
         self._is_lost = False
-        self._end = threading.Event()
-        self._thread = threading.Thread(
-            target=self._beat_on, args=(beat_seconds,), daemon=True, name="lease"
-        )
-        self._thread.start()
+        self._pulse = pulse(beat_seconds)
+        self._pulse.add(self._beat)
 
     def __enter__(self) -> Self:
         return self
@@ -205,24 +202,21 @@ class Lease:
 
     def release(self) -> None:
         """Let go of the lease; a successor's is left alone."""
-        self._end.set()
-        self._thread.join()
+        self._pulse.remove(self._beat)
         self._path.unlink(missing_ok=True)
 
-    def _beat_on(self, seconds: float) -> None:
-        while not self._end.wait(seconds):
-            self._count += 1
-            try:
-                self._beat()
-            except FileNotFoundError:
-                self._is_lost = True
-                return
-            except OSError:
-                # A full disk may refuse to write even in place; a time stamp takes no space.
-                with contextlib.suppress(OSError):
-                    os.utime(self._path)
-
     def _beat(self) -> None:
+        self._count += 1
+        try:
+            self._move_counter()
+        except FileNotFoundError:
+            self._is_lost = True
+        except OSError:
+            # A full disk may refuse to write even in place; a time stamp takes no space.
+            with contextlib.suppress(OSError):
+                os.utime(self._path)
+
+    def _move_counter(self) -> None:
         descriptor = os.open(self._path, os.O_WRONLY)
         try:
             os.pwrite(descriptor, _counter(self._count), self._offset)

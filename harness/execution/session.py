@@ -211,6 +211,7 @@ class Session:
     def _next(self) -> Step | None:
         """Return the step that is to start now, if there is one."""
         if self._backend is None:
+            self._store.check_access()
             self._backend = self._open_backend()
         room = self._backend.room
         is_running = self._queue.num("running") > 0

@@ -6,7 +6,8 @@ record says what it was made from, field by field, and what its files' bytes are
 while it is whole.
 
     artifacts/<stage>/<fingerprint>/    files of the artifact, and artifact.json
-    partial/<fingerprint>/              output and checkpoints of a step in flight
+    partial/<fingerprint>/              checkpoints of a step in flight
+    partial/<fingerprint>-<token>/      its output, under one lease
     leases/<fingerprint>.<generation>   whose step in flight it is
     logs/<stage>-<fingerprint>.log      what a step said
     cache/                              embeddings that evaluation steps share
@@ -78,6 +79,27 @@ class ArtifactStore:
         self.home = home.absolute()
         self.leases = Leases(self.home / "leases")
 
+    def check_access(self) -> None:
+        """Make sure that this user may write here, and that not everybody may.
+
+        Raises:
+            StoreError: If not. What a step reads from the store decides results, and who can write to
+                it decides what is read.
+        """
+        for path in (self.home, self.home / "artifacts"):
+            if not path.exists():
+                continue
+            stat = path.stat()
+            if stat.st_mode & 0o002:
+                raise StoreError(
+                    f"{path} can be written to by every user", cure=f"its owner runs: chmod o-w {path}"
+                )
+            if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+                raise StoreError(
+                    f"{path} belongs to user {stat.st_uid}; user {os.getuid()} may not write to it",
+                    cure="share it through a group (chmod g+rwxs), or take another folder with --home",
+                )
+
     def folder(self, stage: str, name: str) -> Path:
         """Return where the artifact of a step is or would be."""
         return self.home / "artifacts" / stage / name
@@ -96,8 +118,11 @@ class ArtifactStore:
 
     def touched(self, stages: Iterable[str]) -> set[str]:
         """Return the fingerprints that have an artifact of one of `stages`, whole or not."""
-        folders = [self.home / "artifacts" / stage for stage in stages]
-        return {path.name for folder in folders if folder.is_dir() for path in folder.iterdir()}
+        found: set[str] = set()
+        for stage in stages:
+            with contextlib.suppress(FileNotFoundError):
+                found.update(os.listdir(self.home / "artifacts" / stage))  # noqa: PTH208
+        return found
 
     def find(self, stage: str, name: str) -> ArtifactRecord | None:
         """Return the record of a finished step, or None.
@@ -157,13 +182,12 @@ class ArtifactStore:
             token: Of the lease under which it runs. What is left of other leases' output is removed: who
                 holds none any more must not write into a successor's.
         """
-        folder = self.home / "partial" / name
-        for left in folder.glob("output-*"):
+        scratch = self.home / "partial" / name
+        for left in scratch.parent.glob(f"{name}-*"):
             shutil.rmtree(left, ignore_errors=True)
-        output = folder / f"output-{token}"
-        scratch = folder / "scratch"
-        output.mkdir(parents=True)
-        scratch.mkdir(exist_ok=True)
+        output = scratch.with_name(f"{name}-{token}")
+        scratch.mkdir(parents=True, exist_ok=True)
+        output.mkdir()
         return output, scratch
 
     def publish(self, record: ArtifactRecord, output: Path) -> Path:
@@ -191,12 +215,13 @@ class ArtifactStore:
                 self.discard(stage, record.fingerprint)
                 output.rename(folder)
         _sync(folder.parent)
+        shutil.rmtree(output, ignore_errors=True)
         shutil.rmtree(self.home / "partial" / record.fingerprint, ignore_errors=True)
         return folder
 
     def discard(self, stage: str, name: str) -> None:
         """Remove an artifact: in one instant from sight, then from the disk."""
-        away = self.home / "partial" / name / f"output-{secrets.token_hex(4)}"
+        away = self.home / "partial" / f"{name}-{secrets.token_hex(4)}"
         away.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             self.folder(stage, name).rename(away)

@@ -232,5 +232,7 @@ def _check_task(
                 cure="a beir suite has a `folder` of BEIR-format folders, a source of kind bbc, or the"
                 " datasets of the hub by BEIR's names, such as scifact or trec-covid",
             )
+    elif "/" in task or task in {"", ".", ".."}:
+        raise source.error(where, f"{task!r} is not the name of a folder in {suite.folder}")
     else:
         check_exists(f"{suite.folder}/{task}", where, source)

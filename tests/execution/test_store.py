@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from harness.errors import StoreError
 from harness.execution.journal import Journal
-from harness.execution.states import plan_states
+from harness.execution.states import plan_states, step_progress
 from harness.execution.store import RECORD_NAME, ArtifactStore
 from tests.execution.fake import CountingStage, diamond, run, text_of
 
@@ -115,3 +116,46 @@ def test_a_torn_line_of_the_journal_costs_one_line(tmp_path: Path) -> None:
     journal.append("failed", step="b", study="s", message="zeile\nzwei")
     assert [(event.kind, event.step) for event in journal.read()] == [("started", "a"), ("failed", "b")]
     assert journal.latest()["b"].message == "zeile\nzwei"
+
+
+def test_a_store_that_everybody_may_write_to_is_refused(stage: CountingStage, tmp_path: Path) -> None:
+    plan, _ = diamond()
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    with pytest.raises(StoreError, match="can be written to by every user") as caught:
+        run(plan, home)
+    assert f"chmod o-w {home}" in caught.value.cure
+    home.chmod(0o755)
+    run(plan, home)
+    assert set(stage.runs.values()) == {1}
+
+
+def test_a_store_of_another_user_is_refused_where_one_may_not_write(
+    stage: CountingStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StoreError, match="belongs to user") as caught:
+        run(diamond()[0], tmp_path)
+    assert "--home" in caught.value.cure
+
+
+def test_how_far_steps_are_is_told_from_names_alone(stage: CountingStage, tmp_path: Path) -> None:
+    plan, steps = diamond()
+    stage.failing = {"b"}
+    run(plan, tmp_path)
+    store = ArtifactStore(tmp_path)
+    lease = store.leases.acquire(steps["d"].fingerprint)
+    assert lease is not None
+    with lease:
+        told = {one.step.label: one for one in step_progress(plan, store)}
+    assert {label: one.state for label, one in told.items()} == {
+        "a": "done",
+        "b": "failed",
+        "c": "done",
+        "d": "running",
+        "e": "done",
+    }
+    event = told["b"].event
+    assert event is not None
+    assert event.message.startswith("b cannot be had")
