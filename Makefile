@@ -56,4 +56,5 @@ bench: install
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.tables
 	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.plan
 	$(BIN)/python -m benchmarks.pairs

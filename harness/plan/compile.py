@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from harness.study.task_prompts import MTEB, read_prompts
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
+_NOT_SAMPLING = tuple(one.name for one in fields(DataConfig) if one.name not in {"batching", "ratios"})
 
 
 def compile_plan(study: Study, *, digests: dict[Path, str] | None = None) -> Plan:
@@ -172,7 +173,6 @@ class Compiler:
         key = (stage, model.fingerprint, settings, data, recipe.prompts, seed)
         if (made := self._made.get(key)) is not None:
             return made
-        sampling = {"batching": data.batching, "ratios": data.ratios}
         held_out = data.validation
         # Without held-out pairs some fields say nothing, and steps keep the fingerprints they had.
         silent = ("seed",) if held_out else ("seed", "validate_every", "keep")
@@ -180,7 +180,7 @@ class Compiler:
             {
                 "prompts": self._prompts(recipe.prompts),
                 "pairs": self._part(data.pairs),
-                "sampling": (sampling, canonical_json(sampling)),
+                "sampling": self._part(data, without=_NOT_SAMPLING),
                 stage_field(stage): self._part(settings, without=silent),
                 "seed": (seed, str(seed)),
                 **({"validation": self._part(held_out)} if held_out else {}),
