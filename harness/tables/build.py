@@ -7,26 +7,30 @@ is not there. Reading records is left to `aggregate`, footnotes to `notes`, layo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from harness.errors import RecordError, did_you_mean
+from harness.records.collector import without_collector
 from harness.records.schema import Record
 from harness.records.store import merge
 from harness.records.summary import RowSummary, StudySummary
-from harness.tables.aggregate import Score, TaskKey, mean_and_spread, mean_over_tasks, score_rows
-from harness.tables.differences import difference
+from harness.tables.aggregate import Score, TaskKey, mean_and_spread
+from harness.tables.differences import Difference, difference
 from harness.tables.format import format_difference, format_score
 from harness.tables.notes import add_notes
 from harness.tables.profiles import Profiles
 from harness.tables.queries import QueryScores
-from harness.tables.significance import add_inference
+from harness.tables.scores import Scores
+from harness.tables.significance import mark_if_significant, mark_of
 from harness.tables.standings import standings
-from harness.tables.table import Cell, Column, Row, SeedValue, Table
+from harness.tables.table import Cell, CellState, Column, Row, SeedValue, Table
+from harness.tables.testing import infer
 
-_Scores = Mapping[TaskKey, Score]
 
-
+@without_collector()
 def build_table(
     summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
 ) -> Table:
@@ -42,36 +46,21 @@ def build_table(
     ordered = sorted(summary.rows, key=lambda row: row.role == "reference")
     summary = replace(summary, rows=tuple(ordered))
     baseline = _find_baseline(summary)
-    scores = score_rows(summary, merge(records))
+    scores = Scores(summary, merge(records))
     columns = _columns(summary, scores)
-    grid = [[_cell(column, row, summary) for column in columns] for row in scores]
-    if baseline is not None:
-        grid = _add_deltas(grid, columns, baseline)
-    roles = [row.role for row in ordered]
-    for index, column in enumerate(columns):
-        if column.kind != "delta":
-            cells = [line[index] for line in grid]
-            found = standings(cells, roles, higher_is_better=column.higher_is_better)
-            for place, standing in found.items():
-                grid[place][index] = replace(grid[place][index], standing=standing)
-    rows = [
-        _row(row, cells, columns, is_baseline=index == baseline)
-        for index, (row, cells) in enumerate(zip(ordered, grid, strict=True))
-    ]
+    grid = [_line(row, columns, scores) for row in range(len(ordered))]
     variant_seeds = {len(row.members) for row in ordered if row.role == "variant"}
     table = Table(
         title=summary.name,
         caption=summary.question,
         columns=tuple(columns),
-        rows=tuple(rows),
+        rows=_rows(ordered, columns, grid, baseline=baseline, queries=queries),
         baseline=summary.baseline,
         primary=_primary(columns),
         has_coverage=True,
         has_seeds=len(variant_seeds) > 1,
+        profiles=None if queries is None else Profiles(summary.rows, queries),
     )
-    table = add_inference(table, summary, queries)
-    if queries is not None:
-        table = replace(table, profiles=Profiles(summary.rows, queries))
     return add_notes(table, summary, scores)
 
 
@@ -91,7 +80,7 @@ def _find_baseline(summary: StudySummary) -> int | None:
     return labels.index(summary.baseline)
 
 
-def _columns(summary: StudySummary, scores: Sequence[_Scores]) -> list[Column]:
+def _columns(summary: StudySummary, scores: Scores) -> list[Column]:
     columns: list[Column] = []
     for suite in summary.suites:
         tasks = [_task_column((suite.name, task), scores) for task in suite.tasks]
@@ -112,71 +101,144 @@ def _columns(summary: StudySummary, scores: Sequence[_Scores]) -> list[Column]:
     return columns
 
 
-def _task_column(task: TaskKey, scores: Sequence[_Scores]) -> Column:
-    records = [record for row in scores for record in row[task].records]
-    values = [record.value for record in records if record.value is not None]
+def _task_column(task: TaskKey, scores: Scores) -> Column:
+    ways = scores.ways(task)
+    first = ways.examples[0] if ways.examples else None
     # Queries of one row's first member: its parts add up.
-    counts = {
-        sum(record.num_queries or 0 for record in one.records)
-        for row in scores
-        for one in row[task].measurements
-        if one.records and all(record.num_queries for record in one.records)
-    }
+    kinds = [[ways.examples[way].num_queries or 0 for way in one] for one in set(ways.of_members) if one]
+    counts = {sum(parts) for parts in kinds if all(parts)}
     return Column(
         kind="task",
         suite=task[0],
         task=task[1],
-        metric=records[0].metric if records else "",
-        higher_is_better=records[0].higher_is_better if records else True,
-        scale=100 if all(-1 <= value <= 1 for value in values) else 1,
+        metric=first.metric if first else "",
+        higher_is_better=first.higher_is_better if first else True,
+        scale=100 if ways.least >= -1 and ways.greatest <= 1 else 1,
         num_queries=counts.pop() if len(counts) == 1 else None,
     )
 
 
-def _cell(column: Column, row: _Scores, summary: StudySummary) -> Cell:
-    if column.kind == "delta":
-        return Cell(state="missing", reason="no difference without both values")
-    if column.kind == "task":
-        score = row[column.suite, column.task]
-        if score.per_seed:
-            return replace(_filled(score.per_seed, column), state=score.state, reason=score.reason)
-        text = "" if score.state == "not_applicable" else score.state
-        return Cell(state=score.state, reason=score.reason, text=text)
-    tasks = next(suite.tasks for suite in summary.suites if suite.name == column.suite)
-    means = mean_over_tasks([row[column.suite, task] for task in tasks])
-    if means:
-        return _filled(means, column)
-    whole = sum(row[column.suite, task].state == "ok" for task in tasks)
-    return Cell(state="incomplete", reason=f"no mean: {whole} of {len(tasks)} tasks are complete")
+class _Draft(NamedTuple):
+    """A cell before it is compared with other rows'."""
+
+    value: float | None = None
+    text: str = ""
+    spread: float | None = None
+    spread_text: str = ""
+    per_seed: tuple[SeedValue, ...] = ()
+    state: CellState = "ok"
+    reason: str = ""
 
 
-def _filled(values: Sequence[SeedValue], column: Column) -> Cell:
+def _line(row: int, columns: Sequence[Column], scores: Scores) -> list[_Draft]:
+    """Return the drafts of a row's cells."""
+    values = scores.values(row)
+    seeds = [member.seed for member in scores.rows[row].members]
+    cells: list[_Draft] = []
+    for column in columns:
+        if column.kind == "task":
+            task = (column.suite, column.task)
+            whole = [value for value in values.get(task, ()) if value is not None]
+            if whole and len(whole) == len(seeds):
+                cells.append(_filled(seeds, whole, column))
+            else:
+                cells.append(_gap(scores.score(row, task), column))
+        elif column.kind == "mean":
+            tasks = [
+                cell
+                for cell, one in zip(cells, columns, strict=False)
+                if one.kind == "task" and one.suite == column.suite
+            ]
+            cells.append(_mean(tasks, column))
+        else:
+            cells.append(_Draft(state="missing"))
+    return cells
+
+
+def _gap(score: Score, column: Column) -> _Draft:
+    """Return the cell of a score that some or all members lack."""
+    if score.per_seed:
+        seeds = [one.seed for one in score.per_seed]
+        filled = _filled(seeds, [one.value for one in score.per_seed], column)
+        return filled._replace(state=score.state, reason=score.reason)
+    text = "" if score.state == "not_applicable" else score.state
+    return _Draft(state=score.state, reason=score.reason, text=text)
+
+
+def _mean(tasks: Sequence[_Draft], column: Column) -> _Draft:
+    """Return the mean over a suite's tasks, seed by seed."""
+    whole = sum(cell.state == "ok" for cell in tasks)
+    if whole < len(tasks):
+        return _Draft(state="incomplete", reason=f"no mean: {whole} of {len(tasks)} tasks are complete")
+    by_seed = zip(*(cell.per_seed for cell in tasks), strict=True)
+    means = [statistics.fmean([one.value for one in values]) for values in by_seed]
+    return _filled([one.seed for one in tasks[0].per_seed], means, column)
+
+
+def _filled(seeds: Sequence[int | None], values: Sequence[float], column: Column) -> _Draft:
     mean, spread = mean_and_spread(values)
-    return Cell(
-        value=mean,
-        text=format_score(mean, scale=column.scale),
-        spread=spread,
-        spread_text="" if spread is None else format_score(spread, scale=column.scale),
-        per_seed=tuple(values),
+    return _Draft(
+        mean,
+        format_score(mean, scale=column.scale),
+        spread,
+        "" if spread is None else format_score(spread, scale=column.scale),
+        tuple([SeedValue(seed=seed, value=value) for seed, value in zip(seeds, values, strict=True)]),
     )
 
 
-def _add_deltas(grid: list[list[Cell]], columns: Sequence[Column], baseline: int) -> list[list[Cell]]:
-    """Return the grid with each cell's difference from the baseline, and the delta columns filled."""
-    base = grid[baseline]
-    result = []
-    for place, cells in enumerate(grid):
-        filled: list[Cell] = []
-        for cell, other, column in zip(cells, base, columns, strict=True):
+def _rows(
+    summaries: Sequence[RowSummary],
+    columns: Sequence[Column],
+    grid: Sequence[Sequence[_Draft]],
+    *,
+    baseline: int | None,
+    queries: QueryScores | None,
+) -> tuple[Row, ...]:
+    """Return the rows, each cell with its difference from the baseline, its test and its rank."""
+    base = None if baseline is None else grid[baseline]
+    differences = [_differences(line, None if line is base else base) for line in grid]
+    tests = infer(columns, differences, rows=summaries, baseline=baseline, queries=queries)
+    roles = [row.role for row in summaries]
+    ranks = [
+        standings([line[index] for line in grid], roles, higher_is_better=column.higher_is_better)
+        for index, column in enumerate(columns)
+    ]
+    rows = []
+    for place, (row, line) in enumerate(zip(summaries, grid, strict=True)):
+        cells: list[Cell] = []
+        for index, (draft, column) in enumerate(zip(line, columns, strict=True)):
             if column.kind == "delta":
                 # A delta column always follows the column that it is taken of.
-                filled.append(_delta_cell(filled[-1], column, is_baseline=place == baseline))
-            elif place != baseline and cell.state == other.state == "ok":
-                filled.append(replace(cell, delta=difference(cell.per_seed, other.per_seed)))
-            else:
-                filled.append(cell)
-        result.append(filled)
-    return result
+                cells.append(_delta_cell(cells[-1], column, is_baseline=place == baseline))
+                continue
+            found, test = differences[place][index], tests.get((place, index))
+            cells.append(
+                Cell(
+                    value=draft.value,
+                    text=draft.text,
+                    spread=draft.spread,
+                    spread_text=draft.spread_text,
+                    state=draft.state,
+                    reason=draft.reason,
+                    delta=None if found is None else found.delta,
+                    per_seed=draft.per_seed,
+                    standing=ranks[index].get(place, ""),
+                    inference=test,
+                    mark=mark_if_significant(test),
+                )
+            )
+        rows.append(_row(row, cells, columns, is_baseline=place == baseline))
+    return tuple(rows)
+
+
+def _differences(line: Sequence[_Draft], base: Sequence[_Draft] | None) -> list[Difference | None]:
+    """Return a line's differences from the baseline's; None where one of both is not whole."""
+    if base is None:
+        return [None] * len(line)
+    return [
+        difference(cell.per_seed, other.per_seed) if cell.state == other.state == "ok" else None
+        for cell, other in zip(line, base, strict=True)
+    ]
 
 
 def _delta_cell(cell: Cell, column: Column, *, is_baseline: bool) -> Cell:
@@ -190,6 +252,8 @@ def _delta_cell(cell: Cell, column: Column, *, is_baseline: bool) -> Cell:
         text=format_difference(cell.delta.value, scale=column.scale),
         delta=cell.delta,
         per_seed=cell.per_seed,
+        inference=cell.inference,
+        mark="" if cell.inference is None else mark_of(cell.inference),
     )
 
 

@@ -9,11 +9,14 @@ itself are named beside it, since the factor cannot be told from them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
-from harness.tables.aggregate import Score, TaskKey
+from harness.tables.aggregate import TaskKey
+from harness.tables.scores import Scores
 
 _Facts = dict[tuple[str, str, str], set[str]]
 """(split, subset, field) -> the values that a row's members recorded."""
@@ -21,27 +24,42 @@ _Facts = dict[tuple[str, str, str], set[str]]
 ALL_VERSIONS = "package versions"
 
 
-def describe_differences(
-    labels: Sequence[str],
-    scores: Sequence[Mapping[TaskKey, Score]],
-    tasks: Sequence[TaskKey],
-    *,
-    baseline: int | None,
-) -> list[str]:
+def describe_differences(labels: Sequence[str], scores: Scores, *, baseline: int | None) -> list[str]:
     """Return for each row a sentence that names what differs from its reference, empty if nothing does.
 
     The reference of a task is the baseline where it has a score, else the first row that has one.
     """
     found: list[dict[tuple[str, str], list[str]]] = [{} for _ in labels]
-    for task in tasks:
-        reference = _pick_reference(scores, task, baseline)
-        if reference is None:
-            continue
-        base = _facts(scores[reference][task].records)
-        for index, row in enumerate(scores):
-            for text in _compare(_facts(row[task].records), base, is_reference=index == reference):
+    for task in scores.tasks:
+        for index, reference, texts in _compare_rows(scores, task, baseline=baseline):
+            for text in texts:
                 found[index].setdefault((text, labels[reference]), []).append("/".join(task))
-    return [_sentence(one, num_tasks=len(tasks)) for one in found]
+    return [_sentence(one, num_tasks=len(scores.tasks)) for one in found]
+
+
+def _compare_rows(
+    scores: Scores, task: TaskKey, *, baseline: int | None
+) -> Iterator[tuple[int, int, Sequence[str]]]:
+    """Give each row with its reference on one task, and in what the two differ.
+
+    Rows that were measured in the same ways are compared once.
+    """
+    ways = scores.ways(task)
+    if len(ways.examples) < 2:
+        return
+    rows = [
+        frozenset(itertools.chain(*ways.of_members[span.start : span.stop])) for span in scores.spans
+    ]
+    order = itertools.chain([] if baseline is None else [baseline], range(len(rows)))
+    reference = next(index for index in order if rows[index])
+
+    @cache
+    def compare(row: frozenset[int], is_reference: bool) -> list[str]:  # noqa: FBT001
+        facts = [_facts([ways.examples[way] for way in sorted(one)]) for one in (row, rows[reference])]
+        return _compare(facts[0], facts[1], is_reference=is_reference)
+
+    for index, row in enumerate(rows):
+        yield index, reference, compare(row, index == reference)
 
 
 def differing_facts(records: Sequence[Record], base: Sequence[Record]) -> list[str]:
@@ -67,14 +85,6 @@ def describe_derived(summary: StudySummary) -> dict[str, str]:
         if texts:
             found[row.label] = f"Differs from the baseline in what follows too: {'; '.join(texts)}."
     return found
-
-
-def _pick_reference(
-    scores: Sequence[Mapping[TaskKey, Score]], task: TaskKey, baseline: int | None
-) -> int | None:
-    order = [] if baseline is None else [baseline]
-    order.extend(range(len(scores)))
-    return next((index for index in order if scores[index][task].records), None)
 
 
 def _facts(records: Sequence[Record]) -> _Facts:

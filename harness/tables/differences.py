@@ -9,28 +9,37 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harness.tables.aggregate import mean_and_spread
 from harness.tables.table import Delta, SeedValue
 
 
-def paired_differences(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> dict[int, float]:
-    """Return value minus base for each seed that both have, by seed."""
-    ours = {one.seed: one.value for one in values}
-    theirs = {one.seed: one.value for one in base}
-    shared = sorted(seed for seed in ours if seed is not None and seed in theirs)
-    return {seed: ours[seed] - theirs[seed] for seed in shared}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A difference with what it is a mean over."""
+
+    delta: Delta
+    by_seed: tuple[float, ...]
+    """One a shared seed, in the order of `delta.seeds`; empty where none is shared."""
 
 
-def difference(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Delta | None:
+def difference(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Difference | None:
     """Return the difference of `values` from `base`; None where either is empty."""
     if not values or not base:
         return None
-    paired = paired_differences(values, base)
+    theirs = {one.seed: one.value for one in base}
+    paired = [
+        (one.seed, one.value - theirs[one.seed])
+        for one in values
+        if one.seed is not None and one.seed in theirs
+    ]
     if not paired:
-        return Delta(
-            value=statistics.fmean(one.value for one in values)
-            - statistics.fmean(one.value for one in base)
+        mean = statistics.fmean(one.value for one in values)
+        return Difference(
+            delta=Delta(value=mean - statistics.fmean(one.value for one in base)), by_seed=()
         )
-    mean, spread = mean_and_spread([SeedValue(seed=seed, value=value) for seed, value in paired.items()])
-    return Delta(value=mean, spread=spread, seeds=tuple(paired))
+    paired.sort()
+    seeds, by_seed = zip(*paired, strict=True)
+    mean, spread = mean_and_spread(by_seed)
+    return Difference(delta=Delta(value=mean, spread=spread, seeds=seeds), by_seed=by_seed)

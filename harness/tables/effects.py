@@ -17,7 +17,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.tables.differences import difference, paired_differences
+from harness.tables.differences import difference
 from harness.tables.query_noise import Basis, query_error
 from harness.tables.table import Row, Table
 
@@ -128,14 +128,13 @@ def combine_pairs(
         if start.cells[column].state == end.cells[column].state == "ok"
     ]
     for start, end in whole:
-        before, after = start.cells[column].per_seed, end.cells[column].per_seed
-        delta = difference(after, before)
-        if delta is None:
+        one = difference(end.cells[column].per_seed, start.cells[column].per_seed)
+        if one is None:
             continue
         context = {name: level for name, level in end.levels.items() if name != factor}
-        found.append(PairDifference(context=context, value=delta.value))
-        singles.extend(paired_differences(after, before).values() or [delta.value])
-        seeds.update(delta.seeds)
+        found.append(PairDifference(context=context, value=one.delta.value))
+        singles.extend(one.by_seed or [one.delta.value])
+        seeds.update(one.delta.seeds)
     if not found:
         return None
     spread = statistics.stdev(singles) if len(singles) > 1 else None

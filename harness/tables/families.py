@@ -7,7 +7,6 @@ and the table says how large the family was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from harness.tables.levels import Inference
 
@@ -30,4 +29,4 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def correct(family: Sequence[Inference]) -> list[Inference]:
     """Return the inferences with their p-values corrected over all of them."""
     adjusted = holm([one.p_value for one in family])
-    return [replace(one, adjusted=p_value) for one, p_value in zip(family, adjusted, strict=True)]
+    return [one.corrected(p_value) for one, p_value in zip(family, adjusted, strict=True)]

@@ -6,12 +6,12 @@ its neighbours, has its reason on the page, once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.records.summary import StudySummary
-from harness.tables.aggregate import Score, TaskKey
 from harness.tables.comparable import describe_derived, describe_differences
+from harness.tables.scores import Scores
 from harness.tables.significance import explain_marks
 from harness.tables.table import Cell, Footnote, Row, Table
 
@@ -31,12 +31,11 @@ class _Footnotes:
         return tuple(Footnote(mark=mark, text=text) for text, mark in self._marks.items())
 
 
-def add_notes(table: Table, summary: StudySummary, scores: Sequence[Mapping[TaskKey, Score]]) -> Table:
+def add_notes(table: Table, summary: StudySummary, scores: Scores) -> Table:
     """Return `table` with footnotes for empty cells, incomparable rows and unequal seeds, and notes."""
     labels = [row.label for row in table.rows]
-    tasks = [(suite.name, task) for suite in summary.suites for task in suite.tasks]
     baseline = next((index for index, row in enumerate(table.rows) if row.is_baseline), None)
-    differing = describe_differences(labels, scores, tasks, baseline=baseline)
+    differing = describe_differences(labels, scores, baseline=baseline)
     derived = describe_derived(summary)
     footnotes = _Footnotes()
     rows = []

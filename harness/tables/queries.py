@@ -38,6 +38,12 @@ class Units:
     values: FloatArray
     """[n] Weighted scores, whose mean is the task's score."""
 
+    def has_keys_of(self, other: Units) -> bool:
+        """Return whether both are over the same queries."""
+        import numpy as np
+
+        return self.keys is other.keys or np.array_equal(self.keys, other.keys)
+
 
 class QueryScores:
     """The per-query scores of some studies.

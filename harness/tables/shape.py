@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import RecordError, did_you_mean
+from harness.records.collector import without_collector
 from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.store import merge
 from harness.records.summary import StudySummary
 from harness.tables.aggregate import mean_and_spread
 from harness.tables.axes import check_axes
-from harness.tables.differences import difference, paired_differences
+from harness.tables.differences import difference
 from harness.tables.format import format_difference, format_score
 from harness.tables.frames import VARIANT, long_frame
 from harness.tables.levels import over_seeds
@@ -35,6 +36,7 @@ _MEANS = {"task": ("task",), "type": ("task", "type"), "language": ("language",)
 """Columns -> over what their means are taken: tasks as they are, or types that count once each."""
 
 
+@without_collector()
 def shape(
     summary: StudySummary,
     records: Sequence[Record],
@@ -176,7 +178,7 @@ def _cells(part: pd.DataFrame, rows: str, *, scale: int, within: str = "") -> di
 
 
 def _filled(values: list[SeedValue], *, scale: int) -> Cell:
-    mean, spread = mean_and_spread(values)
+    mean, spread = mean_and_spread([one.value for one in values])
     return Cell(
         value=mean,
         text=format_score(mean, scale=scale),
@@ -205,13 +207,13 @@ def _add_differences(
 def _difference(cell: Cell, base: Cell, column: Column, *, is_base: bool) -> Cell:
     if is_base:
         return Cell(state="baseline", reason="the baseline itself")
-    delta = difference(cell.per_seed, base.per_seed)
-    if delta is None or cell.value is None or base.value is None:
+    found = difference(cell.per_seed, base.per_seed)
+    if found is None or cell.value is None or base.value is None:
         return Cell(state="incomplete", reason=cell.reason or "the baseline has no value here")
     import numpy as np
 
-    paired = paired_differences(cell.per_seed, base.per_seed)
-    inference = over_seeds(np.array(list(paired.values())))
+    delta = found.delta
+    inference = over_seeds(np.array(found.by_seed))
     text = format_difference(delta.value, scale=column.scale)
     result = Cell(value=delta.value, text=text, delta=delta, per_seed=cell.per_seed)
     if inference is None:

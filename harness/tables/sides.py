@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from harness.errors import RecordError, did_you_mean
 from harness.records.schema import Record
 from harness.records.summary import Member, RowSummary, StudySummary, SuiteSummary
-from harness.tables.aggregate import Score, score_rows
+from harness.tables.aggregate import Score
+from harness.tables.scores import Scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +84,12 @@ def side_of(
         RecordError: If the records do not fit the summary.
     """
     rows = [row if one.label == row.label else one for one in summary.rows]
-    found = score_rows(replace(summary, rows=tuple(rows)), records)
-    by_suite = found[[one.label for one in rows].index(row.label)]
+    found = Scores(replace(summary, rows=tuple(rows)), records)
+    place = [one.label for one in rows].index(row.label)
     scores: dict[str, Score] = {}
     for suite in summary.suites:
         for task in suite.tasks:
-            score = by_suite[suite.name, task]
+            score = found.score(place, (suite.name, task))
             if task not in scores or (scores[task].state != "ok" and score.state == "ok"):
                 scores[task] = score
     return Side(

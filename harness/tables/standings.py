@@ -7,12 +7,25 @@ references take none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
-from harness.tables.table import Cell, Standing
+from harness.tables.table import Standing
+
+
+class Shown(Protocol):
+    """What a cell shows."""
+
+    @property
+    def text(self) -> str:
+        """The value as shown."""
+
+    @property
+    def state(self) -> str:
+        """`ok` where there is a value."""
 
 
 def standings(
-    cells: Sequence[Cell], roles: Sequence[str], *, higher_is_better: bool
+    cells: Sequence[Shown], roles: Sequence[str], *, higher_is_better: bool
 ) -> dict[int, Standing]:
     """Return which places of a column hold the best and second best shown value; ties share a place."""
     shown = {

@@ -103,6 +103,27 @@ def test_a_bad_line_is_named_by_file_line_and_field(
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize("place", [0, 1, 1999, 2000, 2001, 4499])
+def test_among_thousands_of_lines_the_bad_one_is_named(place: int, tmp_path: Path) -> None:
+    lines = dump_records(replace(ONE, task=f"Task{number:04d}") for number in range(4500)).splitlines()
+    path = tmp_path / "records.jsonl"
+    path.write_text("\n".join(["", *lines]) + "\n\n", encoding="utf-8")
+    assert [one.task for one in read_records(path)] == [f"Task{number:04d}" for number in range(4500)]
+    lines[place] = lines[place].replace('"is_main": true', '"is_main": 3')
+    path.write_text("\n".join(["", *lines]) + "\n", encoding="utf-8")
+    with pytest.raises(RecordError, match=rf"records\.jsonl:{place + 2}: not a record: field 'is_main'"):
+        read_records(path)
+
+
+@pytest.mark.parametrize("text", ["{line}, {line}", "[{line}]", "{line} {line}", "{half}"])
+def test_a_line_that_is_not_one_record_is_refused(text: str, tmp_path: Path) -> None:
+    line = dump_records([ONE]).strip()
+    path = tmp_path / "records.jsonl"
+    path.write_text(text.format(line=line, half=line[:90]) + "\n" + line[90:] + "\n", encoding="utf-8")
+    with pytest.raises(RecordError, match=r"records\.jsonl:1: not a record"):
+        read_records(path)
+
+
 def test_a_line_cut_short_is_named(tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text(dump_records([ONE])[:-20], encoding="utf-8")

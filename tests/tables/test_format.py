@@ -43,6 +43,22 @@ def test_rounding_is_off_by_half_a_step_at_most(value: float) -> None:
     assert abs(Fraction(round_scaled(value)) - exact) <= Fraction(1, 200)
 
 
+@given(
+    st.one_of(
+        st.floats(-1e8, 1e8),
+        # Next to the middle between two hundredths, where binary arithmetic goes wrong.
+        st.builds(
+            lambda n, ulps: n / 2e4 + ulps * 2**-50, st.integers(-40_000, 40_000), st.integers(-3, 3)
+        ),
+    ),
+    st.sampled_from([1, 100]),
+)
+def test_texts_are_those_of_decimal_arithmetic(value: float, scale: int) -> None:
+    exact = round_scaled(value, scale=scale)
+    assert format_score(value, scale=scale) == f"{exact:f}"
+    assert format_difference(value, scale=scale) == (f"{exact:+f}" if exact else "0.00")
+
+
 @given(scores, scores)
 def test_rounding_keeps_the_order(first: float, second: float) -> None:
     low, high = sorted((first, second))

@@ -1,0 +1,57 @@
+"""In which ways the scores on one task were measured.
+
+Owns `Ways`. The rule: scores whose records agree in everything that must be alike where they are
+compared were measured in one way, which has a number and one record as its example. Hundreds of rows are
+measured in a handful of ways, so that whoever compares them looks at a handful of records. What a
+difference between two ways means is left to `comparable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+
+from harness.records.schema import Record
+
+_FIELDS = attrgetter(
+    "split",
+    "subset",
+    "evaluator",
+    "dataset_revision",
+    "num_queries",
+    "higher_is_better",
+    "prompt_hash",
+)
+
+
+class Ways:
+    """How each member of a study was measured on one task.
+
+    Attributes:
+        of_members: The numbers of each member's ways, in the order of its records; nothing for a member
+            without a value.
+        examples: A record for each way, by number.
+        least: The smallest value of any record.
+        greatest: The largest value of any record.
+    """
+
+    def __init__(self) -> None:
+        self.of_members: list[tuple[int, ...]] = []
+        self.examples: list[Record] = []
+        self.least = float("inf")
+        self.greatest = float("-inf")
+        self._numbers: dict[tuple[object, ...], int] = {}
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Add the next member, with the records behind its value."""
+        found = []
+        for record in records:
+            way = (_FIELDS(record), not record.revision, tuple(record.versions.items()))
+            number = self._numbers.setdefault(way, len(self.examples))
+            if number == len(self.examples):
+                self.examples.append(record)
+            found.append(number)
+            if record.value is not None:
+                self.least = min(self.least, record.value)
+                self.greatest = max(self.greatest, record.value)
+        self.of_members.append(tuple(found))
