@@ -32,7 +32,8 @@ from harness.study.expression import Cell, Expression, parse_expression
 from harness.study.search import Search
 from harness.study.space import Point, overrides_of, resolve_point
 from harness.study.variants import level_name
-from harness.tables.aggregate import Score, score_rows
+from harness.tables.aggregate import Score
+from harness.tables.scores import Scores
 from harness.tables.table import SeedValue
 
 TRAINING = ("reconstruct", "contrast")
@@ -200,7 +201,8 @@ class Cells:
                 for name, suite in self.study.suites.items()
             ),
         )
-        return score_rows(summary, records)[0]
+        found = Scores(summary, records)
+        return {cell: found.score(0, cell) for cell in found.tasks}
 
     def _measures(self, plan: Plan, member: Member) -> dict[str, float]:
         """Return a model's costs, as far as some objective reads them."""

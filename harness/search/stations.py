@@ -72,7 +72,7 @@ def station_value(cells: Cells, station: Station) -> float:
     if station.is_rung:
         return cells.values(station.plan).values[0]
     (cell,) = station.cells
-    return mean_and_spread(cells.scored(station.plan, cell))[0]
+    return mean_and_spread([one.value for one in cells.scored(station.plan, cell)])[0]
 
 
 def _after(earlier: Sequence[Station], plan: Plan, cells: Cells) -> Plan:
