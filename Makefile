@@ -58,3 +58,4 @@ bench: install
 	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.plan
 	$(BIN)/python -m benchmarks.pairs
+	$(BIN)/python -m benchmarks.search

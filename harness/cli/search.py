@@ -136,7 +136,10 @@ def _run(
         print(line, file=stream, flush=True)
 
     try:
-        with ledger, Session(cells.store, open_backend, mirrors=mirrors) as session:
+        with (
+            ledger,
+            Session(cells.store, open_backend, mirrors=mirrors, policy=cells.study.queue) as session,
+        ):
             Driver(cells, ledger, session, workers=workers or os.cpu_count() or 1, tell=tell).run()
             repeat_best(cells, ledger, session, tell=tell)
     except KeyboardInterrupt:

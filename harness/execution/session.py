@@ -99,7 +99,7 @@ class Session:
         """
         found = {
             planned.step.fingerprint: planned.reason
-            for planned in plan_states(plan, self._store)
+            for planned in plan_states(plan, self._store, with_history=False)
             if planned.state == "reuse" and planned.step.fingerprint not in self._queue.steps
         }
         for name, step in plan.steps.items():

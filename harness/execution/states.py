@@ -34,9 +34,15 @@ class PlannedStep:
     """Of its artifact, where that is there."""
 
 
-def plan_states(plan: Plan, store: ArtifactStore) -> list[PlannedStep]:
-    """Return the state of every step, in the plan's order."""
-    latest = Journal(store.home / JOURNAL_NAME).latest()
+def plan_states(plan: Plan, store: ArtifactStore, *, with_history: bool = True) -> list[PlannedStep]:
+    """Return the state of every step, in the plan's order.
+
+    Args:
+        plan: The steps.
+        store: Where artifacts are.
+        with_history: Whether reasons tell of earlier tries: the journal is long in an old store.
+    """
+    latest = Journal(store.home / JOURNAL_NAME).latest() if with_history else {}
     living = store.leases.living()
     # A listing in place of a question a step: plans have many steps, and most are not there.
     touched = store.touched({step.stage for step in plan.steps.values()}) | living.keys()

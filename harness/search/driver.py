@@ -26,6 +26,13 @@ _KINDS = {
     "not_finite": r"is (nan|-?inf)\b",
 }
 """Kind of a failure -> what its message says."""
+_QUEUE_KINDS = {
+    "cuda-oom": "out_of_memory",
+    "host-oom": "out_of_memory",
+    "non-finite": "not_finite",
+    "preempted": "preempted",
+}
+"""Kind of a failure as the queue has it -> as a trial has it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -224,7 +231,8 @@ class Driver:
             if ended is not None and ended.cause:
                 ended = self._session.ended[ended.cause]
             if ended is not None and ended.state not in {"done", "reused"}:
-                return classify(ended.message), f"{ended.step.name}: {ended.message}"
+                kind = _QUEUE_KINDS.get(ended.failure.kind) if ended.failure is not None else None
+                return kind or classify(ended.message), f"{ended.step.name}: {ended.message}"
         return "error", "its steps have ended, and there are no scores"
 
     def _give_up(self) -> None:

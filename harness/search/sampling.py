@@ -127,6 +127,17 @@ def suggest(trial: Trial, space: dict[str, Parameter]) -> dict[str, Scalar]:
     return point
 
 
+def _hand_over(before: BaseSampler, after: BaseSampler) -> None:
+    """Let a fresh sampler know which parameters all trials share, as far as the one before had looked.
+
+    It follows from the trials alone, and looking through all of them for each trial takes longer than
+    sampling does.
+    """
+    for name in ("_search_space", "_group_decomposed_search_space", "_intersection_search_space"):
+        if type(before) is type(after) and getattr(before, name, None) is not None:
+            setattr(after, name, getattr(before, name))
+
+
 class Shadow:
     """A copy of a search's trials in memory, on which the sampler chooses.
 
@@ -154,7 +165,11 @@ class Shadow:
         """Return the point of the trial that comes next, and what the sampler keeps beside it."""
         self._follow()
         copy, number = self._copy, self._known
-        copy.sampler = make_sampler(self._search, seed=trial_seed(self._search, number))
+        before, copy.sampler = (
+            copy.sampler,
+            make_sampler(self._search, seed=trial_seed(self._search, number)),
+        )
+        _hand_over(before, copy.sampler)
         trial = copy.ask()
         point = suggest(trial, dict(self._search.space))
         for name, value in point.items():

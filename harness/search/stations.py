@@ -90,7 +90,11 @@ def _after(earlier: Sequence[Station], plan: Plan, cells: Cells) -> Plan:
 def _narrowed(plan: Plan, cells: Sequence[Cell]) -> Plan:
     """Return a plan with the steps that some cells need, and no others."""
     (row,) = plan.rows
-    wanted = {
-        name for one in row.members for cell in cells for name in plan.lineage(one.evaluations[cell])
-    }
+    wanted: dict[str, None] = {}
+    for one in row.members:
+        for cell in cells:
+            wanted |= dict.fromkeys(plan.lineage(one.evaluations[cell]))
+    for name in list(wanted):
+        for sparing in plan.steps[name].after:
+            wanted |= dict.fromkeys(plan.lineage(sparing))
     return replace(plan, steps={name: step for name, step in plan.steps.items() if name in wanted})

@@ -109,6 +109,11 @@ def test_conditions_hold_with_every_sampler(kind: str, stages: FakeStages, tmp_p
     assert kinds <= {("on", True), ("off", False)}
 
 
+def test_a_gaussian_process_may_choose(stages: FakeStages, tmp_path: Path) -> None:
+    text = edited("trials: 20\n", "trials: 5\n  sampler: {kind: gp, startup_trials: 4}\n")
+    assert search(make_study(tmp_path, text), tmp_path / "home", workers=1).states == {"COMPLETE": 5}
+
+
 def test_failed_trials_are_told_apart_replaced_and_end_nothing(
     stages: FakeStages, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def test_the_target_is_met_exactly(
 ) -> None:
     study = make_study(tmp_path, edited("trials: 20", "trials: 12"))
     done, kills = _search_through_kills(study, tmp_path / "home", monkeypatch, every=every, how=how)
-    assert kills > 2
+    assert kills >= 2
     assert done.states == {"COMPLETE": 12}
     assert [trial.number for trial in done.ledger.trials()] == list(range(12))
     # What was finished before a kill is not run again.
@@ -85,7 +85,7 @@ def test_batches_are_the_same_with_and_without_kills(
     for how in ("before", "after"):
         home = tmp_path / how
         done, kills = _search_through_kills(study, home, monkeypatch, every=9, how=how)
-        assert kills > 2
+        assert kills >= 2
         assert done.asks == undisturbed.asks
         assert _results(done) == _results(undisturbed)
 

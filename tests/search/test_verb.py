@@ -25,11 +25,18 @@ ARGUMENTS = ("--home", "home", "--backend", "in-process", "--workers", "4")
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk_with_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "studies").mkdir()
     write_study(tmp_path / "studies", TEXT)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def desk(desk_with_plots: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same without plots, which take longer than everything else."""
+    monkeypatch.setattr("harness.search.page.draw_plots", lambda *_, **__: [])
+    return desk_with_plots
 
 
 def harness(*arguments: str) -> dict[str, Any]:
@@ -54,18 +61,20 @@ def test_the_best_trial_is_the_best_row_of_the_table(stages: FakeStages, desk: P
     assert best["values"][0] == max(cell.value for cell in rows if cell.value is not None)
 
 
-def test_the_best_is_repeated_with_other_seeds(stages: FakeStages, desk: Path) -> None:
+def test_the_best_is_repeated_with_other_seeds(stages: FakeStages, desk_with_plots: Path) -> None:
     before = stages.runs["contrast"]
     harness()
     assert stages.runs["contrast"] == before + 12 + 3
-    page = (desk / "reports" / "small-search" / "search.html").read_text()
+    page = (desk_with_plots / "reports" / "small-search" / "search.html").read_text()
     assert "with other training seeds" in page
     assert "The dashed line is what another training seed explains" in page
 
 
-def test_the_page_is_whole_safe_and_the_same_each_time(stages: FakeStages, desk: Path) -> None:
+def test_the_page_is_whole_safe_and_the_same_each_time(
+    stages: FakeStages, desk_with_plots: Path
+) -> None:
     harness()
-    path = desk / "reports" / "small-search" / "search.html"
+    path = desk_with_plots / "reports" / "small-search" / "search.html"
     page = path.read_text()
     assert page.count("data:image/svg+xml") == 3
     assert "<script" not in page
@@ -121,12 +130,12 @@ def test_around_the_best_each_choice_is_undone_alone(stages: FakeStages, desk: P
     assert base.temperature == point["contrastive.temperature"]
 
 
-def test_several_objectives_have_a_front(stages: FakeStages, desk: Path) -> None:
+def test_several_objectives_have_a_front(stages: FakeStages, desk_with_plots: Path) -> None:
     text = edited("[{maximize: dev}]", "[{maximize: dev}, {minimize: parameters}]", text=TEXT)
-    write_study(desk / "studies", text)
+    write_study(desk_with_plots / "studies", text)
     said = harness()
     assert len(said["best"]) > 1
-    page = (desk / "reports" / "small-search" / "search.html").read_text()
+    page = (desk_with_plots / "reports" / "small-search" / "search.html").read_text()
     assert "Pareto front" in page
     assert "Trials that no other beats" in page
 
