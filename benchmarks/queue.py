@@ -21,9 +21,10 @@ from typing import Any, cast
 from benchmarks.measure import Row, describe, report
 from harness.execution.backends import InProcessBackend
 from harness.execution.journal import JOURNAL_NAME, Journal
+from harness.execution.noted import noted
+from harness.execution.overview import look_over
 from harness.execution.process_backend import ProcessBackend
 from harness.execution.runner import run_plan
-from harness.execution.states import step_progress
 from harness.execution.store import ArtifactStore
 from harness.plan import Plan, Step
 from harness.plan.graph import make_step, merge_steps
@@ -135,8 +136,9 @@ def _measure_noops(home: Path) -> list[Row]:
     began = time.perf_counter()
     run_plan(plan, store, InProcessBackend, progress=lambda event, *_: _note(event, resident))
     seconds = (time.perf_counter() - began) / NUM_NOOPS
+    brief = noted(plan)
     asked = time.perf_counter()
-    step_progress(plan, store)
+    look_over(brief, store)
     status = time.perf_counter() - asked
     quarter = len(resident) // 4
     return [

@@ -15,19 +15,24 @@ from rich.markup import escape
 
 from harness import __version__
 from harness.cli import (
+    cancel,
     compare,
     data,
     doctor,
     evaluate,
+    gc,
     import_,
+    logs,
     plan,
     prefetch,
     publish,
     report,
+    retry,
     run,
     schema,
     search,
     status,
+    submit,
     synthesize,
     tables,
     verify,
@@ -63,7 +68,12 @@ def _root(
 for _name, _module in (
     ("plan", plan),
     ("run", run),
+    ("submit", submit),
     ("status", status),
+    ("logs", logs),
+    ("cancel", cancel),
+    ("retry", retry),
+    ("gc", gc),
     ("tables", tables),
     ("compare", compare),
     ("import", import_),
@@ -77,7 +87,7 @@ for _name, _module in (
     ("doctor", doctor),
     ("schema", schema),
 ):
-    app.command(_name)(_module.command)
+    app.command(_name, cls=retry.WithBareFailed if _module is retry else None)(_module.command)
 app.add_typer(data.app, name="data")
 
 

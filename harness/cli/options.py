@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,26 @@ MirrorOption = Annotated[
         help="Read datasets and models from DIR/<org>/<name>, never from the network. May be repeated.",
     ),
 ]
+BackendName = Literal["ray", "processes", "in-process"]
+BackendOption = Annotated[
+    BackendName,
+    typer.Option(help="Where steps run: on Ray, in processes of this machine, or one by one here."),
+]
+AddressOption = Annotated[
+    str,
+    typer.Option(envvar="RAY_ADDRESS", help="Ray cluster to join; a local one is started if empty."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processor cores of this machine to use. Default: all.")
+]
+PriorityOption = Annotated[
+    int,
+    typer.Option(
+        "--priority",
+        help="Runs of higher priority on the same store get room first; the others wait meanwhile.",
+    ),
+]
+ReportsOption = Annotated[Path, typer.Option(help="Folder under which the study's page is written.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 

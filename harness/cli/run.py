@@ -6,31 +6,41 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from harness.cli.commitments import check_comparisons, look_ahead
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
+    AddressOption,
+    BackendName,
+    BackendOption,
     HomeOption,
     JsonOption,
     MirrorOption,
+    PriorityOption,
     ProfileOption,
+    ReportsOption,
     StudyArgument,
+    WorkersOption,
     print_json,
 )
 from harness.cli.progress import RunDisplay
+from harness.cli.supersede import supersede
 from harness.cli.tracking import check_tracking
 from harness.execution.backends import Backend, InProcessBackend
 from harness.execution.collect import collect, collect_per_query, write_study
 from harness.execution.expectations import note_expectations
+from harness.execution.noted import note_plan, noted
+from harness.execution.oversight import Oversight
 from harness.execution.process_backend import ProcessBackend
 from harness.execution.runner import RunSummary, run_plan
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan, compile_plan
 from harness.plan.forecast import check_budget
+from harness.plan.selection import select_steps
 from harness.study import Study, find_study, load_study
 
 INTERRUPTED = 130
@@ -40,32 +50,68 @@ INTERRUPTED = 130
 def command(
     study: StudyArgument,
     profile: ProfileOption = None,
-    home: HomeOption = None,
-    backend: Annotated[
-        Literal["ray", "processes", "in-process"],
-        typer.Option(help="Where steps run: on Ray, in processes of this machine, or one by one here."),
-    ] = "ray",
-    address: Annotated[
-        str,
-        typer.Option(envvar="RAY_ADDRESS", help="Ray cluster to join; a local one is started if empty."),
-    ] = "",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processor cores of this machine to use. Default: all.")
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="GLOB",
+            help="Run what matches, and what it needs: stages, steps, labels, variants, factor=level.",
+        ),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--except", metavar="GLOB", help="Leave out what matches, and what needs it."),
+    ] = None,
+    priority: PriorityOption = 0,
+    home: HomeOption = None,
+    backend: BackendOption = "ray",
+    address: AddressOption = "",
+    workers: WorkersOption = None,
     mirror: MirrorOption = None,
-    reports: Annotated[
-        Path, typer.Option(help="Folder under which the study's page is written.")
-    ] = Path("reports"),
+    reports: ReportsOption = Path("reports"),
     json: JsonOption = False,
 ) -> None:
     """Train and score every variant of a study that is not done yet; write tables and a page.
 
-    Finished steps are never run again: after a kill, an error or an edit, run the same command.
+    Finished steps are never run again: after a kill, an error or an edit, run the same command. What an
+    edit took out of the study is shown, and cancelled in runs of it that are under way.
 
-    Examples: `harness run quickstart`, `harness run my-study.yaml --backend in-process`
+    Examples: `harness run quickstart`, `harness run my-study.yaml --backend in-process`,
+    `harness run my-study.yaml --only "contrastive.temperature=0.02" --except evaluate`
+    """
+    run_study(
+        study,
+        profile=profile,
+        home=home,
+        open_backend=backend_opener(backend, address, workers),
+        select=lambda plan: select_steps(plan, only=only or (), without=without or ()),
+        priority=priority,
+        mirror=mirror,
+        reports=reports,
+        as_json=json,
+    )
+
+
+def run_study(
+    study: str,
+    *,
+    profile: str | None,
+    home: Path | None,
+    open_backend: Callable[[], Backend],
+    select: Callable[[Plan], Plan],
+    priority: int,
+    mirror: list[Path] | None,
+    reports: Path,
+    as_json: bool,
+) -> None:
+    """Run what is selected of a study, and write its tables and page.
+
+    Raises:
+        typer.Exit: With code 1 if steps failed or were cancelled.
     """
     loaded = load_study(find_study(study), profile=profile)
-    plan = compile_plan(loaded)
+    whole = compile_plan(loaded)
+    plan = select(whole)
     store = ArtifactStore(home or default_home())
     mirrors = chosen_mirrors(mirror, loaded)
     states = plan_states(plan, store)
@@ -74,16 +120,20 @@ def command(
     check_comparisons(loaded, plan, states)
     outlook = look_ahead(loaded, plan, states, store)
     check_budget(loaded, plan, outlook.costs, outlook.to_run, outlook.forecast)
+    brief = noted(whole, profile=profile, file=loaded.path)
+    supersede(store, brief)
 
-    def open_backend() -> Backend:
-        opened = backend_opener(backend, address, workers)()
+    def opened() -> Backend:
+        backend = open_backend()
         # Now that steps will run: a run that cannot start leaves nothing.
         note_expectations(store.study_folder(plan.study), outlook.costs, outlook.to_run)
-        return opened
+        note_plan(store.home, brief)
+        return backend
 
-    summary = _run(loaded, plan, store, open_backend, mirrors)
-    _finish(loaded, plan, store, summary, reports / loaded.name, as_json=json)
-    if summary.failed:
+    summary = _run(loaded, plan, store, opened, mirrors, profile=profile or "", priority=priority)
+    note_plan(store.home, brief)
+    _finish(loaded, whole, store, summary, reports / loaded.name, as_json=as_json)
+    if summary.failed or summary.cancelled:
         raise typer.Exit(1)
 
 
@@ -93,6 +143,9 @@ def _run(
     store: ArtifactStore,
     open_backend: Callable[[], Backend],
     mirrors: tuple[Path, ...],
+    *,
+    profile: str,
+    priority: int,
 ) -> RunSummary:
     """Run the plan, and show it; Ctrl-C ends the command."""
     try:
@@ -105,6 +158,13 @@ def _run(
                 progress=display,
                 policy=study.queue,
                 announce=display.announce,
+                oversight=Oversight(
+                    store.home,
+                    plan=plan,
+                    profile=profile,
+                    priority=priority,
+                    announce=display.announce,
+                ),
             )
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was finished is kept; the same command goes on from there\n")
@@ -130,13 +190,14 @@ def _finish(
         return
     show_table(build_report(study_summary, records, queries=queries).table)
     counts = summary.counts()
+    cancelled = f", {len(summary.cancelled)} cancelled" if summary.cancelled else ""
     sys.stderr.write(
         f"\n{counts['run']} steps run, {counts['reused']} reused, {counts['failed']} failed, "
-        f"{counts['skipped']} skipped\npage: {(folder / 'index.html').absolute()}\n"
+        f"{counts['skipped']} skipped{cancelled}\npage: {(folder / 'index.html').absolute()}\n"
     )
 
 
-def backend_opener(backend: str, address: str, workers: int | None) -> Callable[[], Backend]:
+def backend_opener(backend: BackendName, address: str, workers: int | None) -> Callable[[], Backend]:
     """Return what opens the backend of a command's options, once there is something to run."""
     if backend == "in-process":
         return InProcessBackend

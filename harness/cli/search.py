@@ -7,16 +7,19 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import (
+    AddressOption,
+    BackendOption,
     HomeOption,
     JsonOption,
     MirrorOption,
     ProfileOption,
+    ReportsOption,
     StudyArgument,
     print_json,
 )
@@ -42,15 +45,6 @@ StorageOption = Annotated[
         help="PostgreSQL or MySQL database for drivers on many machines. Default: a file in the store.",
     ),
 ]
-
-
-BackendOption = Annotated[
-    Literal["ray", "processes", "in-process"],
-    typer.Option(help="Where steps run: on Ray, in processes of this machine, or one by one here."),
-]
-AddressOption = Annotated[
-    str, typer.Option(envvar="RAY_ADDRESS", help="Ray cluster to join; a local one is started if empty.")
-]
 WorkersOption = Annotated[
     int | None, typer.Option(min=1, help="Trials at once. Default: processor cores.")
 ]
@@ -67,7 +61,6 @@ AroundFlag = Annotated[
 DashboardFlag = Annotated[
     bool, typer.Option("--dashboard", help="Serve optuna-dashboard on loopback; run nothing.")
 ]
-ReportsOption = Annotated[Path, typer.Option(help="Folder under which page and studies are written.")]
 
 
 def command(

@@ -3,51 +3,87 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+import time
+from typing import Annotated
 
-from harness.cli.options import HomeOption, JsonOption, ProfileOption, StudyArgument, print_json
-from harness.execution.states import step_progress
+import typer
+
+from harness.cli import status_text
+from harness.cli.locate import study_name
+from harness.cli.options import HomeOption, JsonOption, ProfileOption, print_json
+from harness.errors import StudyError
+from harness.execution.noted import NotedPlan, digest, noted, noted_plans, read_noted
+from harness.execution.overview import Overview, as_json, look_over
 from harness.execution.store import ArtifactStore, default_home
+from harness.execution.submissions import find_submission, job_state
 from harness.plan import compile_plan
 from harness.study import find_study, load_study
 
-_ORDER = ("done", "running", "failed", "preempted", "interrupted", "waiting")
-
 
 def command(
-    study: StudyArgument,
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[STUDY]",
+            help="A YAML file, the name of a study, or a submission's id. Default: all that ran.",
+        ),
+    ] = None,
     profile: ProfileOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often, with --watch.")
+    ] = 2.0,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show which steps of a study are done, running, failed, preempted, interrupted or waiting.
+    """Show which steps are done, running, waiting, failed, cancelled or interrupted, and the time left.
 
-    Works while the study runs, from any shell.
+    Works while the study runs, from any shell and any machine that sees the store. What needs a step
+    that failed or was cancelled is blocked; what was interrupted goes on from its newest checkpoint.
 
-    Example: `harness status quickstart`
+    Examples: `harness status`, `harness status quickstart --watch`
     """
-    plan = compile_plan(load_study(find_study(study), profile=profile))
     store = ArtifactStore(home or default_home())
-    rows = []
-    for one in step_progress(plan, store):
-        told = one.event is not None and one.state in {"failed", "preempted"}
-        rows.append((one.step, one.state, one.event.message if told and one.event else ""))
-    counts = Counter[str](state for _, state, _ in rows)
-    if json:
-        print_json(
-            {
-                "study": plan.study,
-                "counts": {state: counts[state] for state in _ORDER},
-                "steps": [
-                    {"step": step.name, "label": step.label, "state": state, "message": message}
-                    for step, state, message in rows
-                ],
-            }
-        )
+    if study is None:
+        overviews = [look_over(plan, store) for plan in noted_plans(store.home)]
+        if json:
+            print_json({"studies": [_brief(one) for one in overviews]})
+        else:
+            status_text.show_studies(overviews)
         return
-    for step, state, message in rows:
-        sys.stdout.write(f"{state:<12} {step.name}  {step.label}\n")
-        if message:
-            log = store.log_file(step.stage, step.fingerprint)
-            sys.stdout.write(f"{'':<12} {message.splitlines()[0]}\n{'':<12} log: {log}\n")
-    sys.stdout.write(", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state]) + "\n")
+    if (submission := find_submission(store.home, study)) is not None:
+        sys.stderr.write(f"{study} at {submission.address}: {job_state(submission)}\n")
+        study, profile = submission.study, submission.profile or None
+        if read_noted(store.home, study, profile=profile) is None:
+            sys.stderr.write(f"{study} has not started yet\n")
+            return
+    plan = _plan(study, profile, store)
+    if json:
+        print_json(as_json(look_over(plan, store)))
+    elif watch:
+        status_text.watch(lambda: look_over(plan, store), store, pause=lambda: time.sleep(every))
+    else:
+        sys.stdout.write(status_text.render(look_over(plan, store), store))
+
+
+def _plan(study: str, profile: str | None, store: ArtifactStore) -> NotedPlan:
+    """Return the plan that was noted when the study ran, or make it if its file is another now."""
+    known = read_noted(store.home, study_name(study), profile=profile)
+    try:
+        file = find_study(study)
+    except StudyError:
+        if known is None:
+            raise
+        # Asked from another folder: what was noted is all there is.
+        return known
+    if known is not None and digest(file) == known.source:
+        return known
+    return noted(compile_plan(load_study(file, profile=profile)), profile=profile, file=file)
+
+
+def _brief(overview: Overview) -> dict[str, object]:
+    found = as_json(overview)
+    del found["steps"]
+    return found

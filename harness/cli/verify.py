@@ -13,8 +13,10 @@ import typer
 
 import harness
 from harness.cli.locate import RESULTS, has_records, published, study_name
-from harness.cli.options import JsonOption, print_json
+from harness.cli.options import HomeOption, JsonOption, print_json
+from harness.cli.verify_store import verify_store
 from harness.errors import RecordError, did_you_mean
+from harness.execution.store import ArtifactStore, default_home
 
 if TYPE_CHECKING:
     from harness.report.agreement import Agreement
@@ -28,6 +30,15 @@ def command(
         str | None,
         typer.Argument(metavar="[STUDY]", help="A study under results/. Default: all of them."),
     ] = None,
+    artifacts: Annotated[
+        bool,
+        typer.Option("--artifacts", help="Read the whole store instead, and compare every checksum."),
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="With --artifacts: remove what is damaged; a run makes it anew."),
+    ] = False,
+    home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Rebuild the tables and pages under reports/ from results/ and compare them, cell by cell.
@@ -36,8 +47,11 @@ def command(
     the exit code is then 1. Cells that are not the same are listed. Needs no model, no data and no
     network.
 
-    Examples: `harness verify`, `harness verify quickstart`
+    Examples: `harness verify`, `harness verify quickstart`, `harness verify --artifacts`
     """
+    if artifacts:
+        verify_store(ArtifactStore(home or default_home()), repair=repair, as_json=json)
+        return
     from harness.report.agreement import compare_report
 
     found: list[Agreement] = []

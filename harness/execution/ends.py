@@ -6,11 +6,12 @@ is taken up again has none until it ends again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from harness.execution.failures import Failure
+from harness.execution.queue import Queue
 from harness.plan import Step
 
 Progress = Callable[[str, Step, str], None]
@@ -45,19 +46,32 @@ class Ends:
 
     Args:
         progress: Told of every event.
+        queue: Knows the steps.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, queue: Queue) -> None:
         self.of: dict[str, Ended] = {}
         """Fingerprint -> end."""
         self._news: list[Ended] = []
         self.progress = progress
+        self._queue = queue
 
     def tell(self, ended: Ended) -> None:
         """A step has ended."""
         self.of[ended.step.fingerprint] = ended
         self._news.append(ended)
         self.progress(ended.state, ended.step, ended.message)
+
+    def tell_step(self, name: str, state: EndState, message: str, **more: Any) -> None:
+        """A step has ended, by its fingerprint."""
+        self.tell(Ended(step=self._queue.steps[name], state=state, message=message, **more))
+
+    def tell_skipped(self, names: Iterable[str]) -> None:
+        """Steps cannot run, since one that they need has failed."""
+        for name in names:
+            cause = self._queue.cause(name)
+            needs = f"needs {self._queue.steps[cause].name}"
+            self.tell_step(name, "skipped", needs, cause=cause)
 
     @property
     def has_news(self) -> bool:

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 JOURNAL_NAME = "journal.jsonl"
 """Its name in the store."""
 
-EventKind = Literal["started", "finished", "failed", "preempted"]
+EventKind = Literal["started", "finished", "failed", "preempted", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -114,8 +114,12 @@ class Leases:
 
     def living(self) -> dict[str, Held]:
         """Return step -> lease, of all leases whose holder is not known to be dead."""
+        return {name: held for name, held in self.all().items() if not held.is_dead}
+
+    def all(self) -> dict[str, Held]:
+        """Return step -> lease, also of holders that are dead."""
         found = {name: self._read(path) for name, path in self._generations().items()}
-        return {name: held for name, held in found.items() if held is not None and not held.is_dead}
+        return {name: held for name, held in found.items() if held is not None}
 
     def _generations(self) -> dict[str, Path]:
         """Return step -> its file of the highest generation."""

@@ -57,6 +57,11 @@ class Retrying:
             self._lowered[step.fingerprint] = replace(resources, micro_batch=max(1, tokens // 2))
         return True
 
+    def forget(self, step: Step) -> None:
+        """Give a step its whole budget again; memory that ran out stays known."""
+        for key in [key for key in self._tries if key[0] == step.fingerprint]:
+            del self._tries[key]
+
     def allows_rebuild(self, step: Step) -> bool:
         """Return whether damaged inputs of a step are to be made anew, and count it."""
         self._rebuilds[step.fingerprint] += 1
@@ -139,6 +144,13 @@ class Breaker:
         self._common[key] = self._common.get(key, features) & features
         self._messages[key] = failure.message.splitlines()[0]
 
+    def forget(self, step: Step) -> None:
+        """Whatever failed like this step counts no more."""
+        features = _features(step)
+        for key in [key for key in self._failed if key[0] == step.stage]:
+            if step in self._failed[key] or self._common[key] <= features:
+                del self._failed[key], self._common[key], self._messages[key]
+
     def verdict(self, step: Step) -> tuple[str, str] | None:
         """Return why a step is not to be tried and the step that failed last; None if it may."""
         for key, failed in self._failed.items():
@@ -184,6 +196,17 @@ class Policies:
         self.canaries = Canaries(policy.canary_seconds)
         self.breaker = Breaker(policy.max_same_errors)
         self.floor = Floor(folder, policy.min_free_gib)
+        self.held_back = ""
+        """Why nothing is to start, as others asked; empty if nobody did."""
+
+    def lack(self) -> str:
+        """Return why nothing is to start now; empty if something may."""
+        return self.held_back or self.floor.lack()
+
+    def forget(self, step: Step) -> None:
+        """A step is to be tried as if it had never failed."""
+        self.retrying.forget(step)
+        self.breaker.forget(step)
 
 
 def _features(step: Step) -> set[tuple[str, str]]:

@@ -49,13 +49,21 @@ class Queue:
         self._siblings: Counter[tuple[str, ...]] = Counter()
         self._counts: Counter[State] = Counter()
 
-    def add(self, plan: Plan, *, done: Collection[str] = (), priority: int = 0) -> list[str]:
+    def add(
+        self,
+        plan: Plan,
+        *,
+        done: Collection[str] = (),
+        priority: int = 0,
+        again: Collection[str] = (),
+    ) -> list[str]:
         """Take the steps of a plan; those that are here already are not taken twice.
 
         Args:
             plan: The steps.
             done: Fingerprints of those that have an artifact.
             priority: Steps of higher priority go first; a shared step has its highest.
+            again: Failed and skipped steps that are to be tried again, as cancelled ones always are.
 
         Returns:
             Steps that cannot run since one that they need has failed here.
@@ -66,7 +74,9 @@ class Queue:
             rank = (-float(priority), -urgencies[name], self._sibling(name, step), len(self.steps))
             if name not in self.steps:
                 self._take_up(name, step, is_done=name in done)
-            elif self._states[name] == "cancelled":
+            elif self._states[name] == "cancelled" or (
+                name in again and self._states[name] in {"failed", "skipped"}
+            ):
                 self._set(name, "waiting")
             self._promote(name, rank)
             skipped += self._settle(name)

@@ -19,6 +19,7 @@ from harness.execution.queue import Room
 from harness.execution.workers import Worker
 
 _CONNECT_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
 
 _worker: Worker | None = None
 """The worker of this Ray worker process, kept for further steps that need no device."""
@@ -158,7 +159,12 @@ class RayBackend:
                 del self._running[task]
 
     def close(self) -> None:
-        """Stop a local cluster, or leave a joined one."""
+        """End what is running, and stop a local cluster or leave a joined one."""
+        tasks = list(self._running)
+        self.cancel([job.step.fingerprint for job in self._running.values()])
+        if tasks:
+            # A joined cluster learns of it through this process, which must not be gone before.
+            self._ray.wait(tasks, num_returns=len(tasks), timeout=_CLOSE_SECONDS)
         self._ray.shutdown()
 
 

@@ -15,6 +15,7 @@ from typing import Self
 
 from harness.execution.backends import Backend
 from harness.execution.ends import Ended, Progress
+from harness.execution.oversight import Oversight, Unseen
 from harness.execution.session import Session
 from harness.execution.store import ArtifactStore
 from harness.plan import Plan
@@ -35,12 +36,14 @@ class RunSummary:
     """Fingerprint -> why."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Fingerprint -> fingerprint of the failed step that it depends on, or that is like it."""
+    cancelled: list[str] = field(default_factory=list)
+    """Fingerprints of the steps that somebody asked to end."""
     given_up: dict[str, str] = field(default_factory=dict)
     """Fingerprint -> why, of the skipped steps that were not tried since others like them failed."""
 
     @classmethod
     def of(cls, ends: Iterable[Ended]) -> Self:
-        """Return the summary of a session's ends; cancelled steps are in none of the lists."""
+        """Return the summary of a session's ends."""
         summary = cls()
         for ended in ends:
             name = ended.step.fingerprint
@@ -50,6 +53,8 @@ class RunSummary:
                 summary.reused.append(name)
             elif ended.state == "failed":
                 summary.failed[name] = ended.message
+            elif ended.state == "cancelled":
+                summary.cancelled.append(name)
             elif ended.state == "skipped":
                 summary.skipped[name] = ended.cause
                 if ended.is_given_up:
@@ -75,6 +80,7 @@ def run_plan(
     progress: Progress,
     policy: QueuePolicy | None = None,
     announce: Callable[[str], None] = lambda _: None,
+    oversight: Oversight | None = None,
 ) -> RunSummary:
     """Run every step of a plan that has no artifact yet.
 
@@ -89,6 +95,7 @@ def run_plan(
         progress: Told of every event.
         policy: When steps are held back, tried again and given up.
         announce: Takes a line for people.
+        oversight: Of the run among others; begins with the backend. Nobody can ask anything when None.
 
     Returns:
         What was done with each step; failed steps are in it, not raised.
@@ -96,13 +103,22 @@ def run_plan(
     Raises:
         KeyboardInterrupt: After Ctrl-C, if there was more to run.
     """
+    overseen = oversight or Unseen()
+
+    def open_overseen() -> Backend:
+        backend = open_backend()
+        overseen.begin(backend.room)
+        return backend
+
     with (
-        Session(store, open_backend, mirrors=mirrors, progress=progress, policy=policy) as session,
+        overseen,
+        Session(store, open_overseen, mirrors=mirrors, progress=progress, policy=policy) as session,
         _interruptible(session, announce),
     ):
         session.add(plan)
         while not session.is_idle:
-            session.advance()
+            session.advance(timeout=overseen.look_seconds)
+            overseen.look(session)
         if len(session.ended) < len(plan.steps):
             raise KeyboardInterrupt
         return RunSummary.of(session.ended.values())

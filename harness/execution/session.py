@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from harness.execution.backends import Backend
-from harness.execution.ends import Ended, Ends, EndState, Progress
+from harness.execution.ends import Ended, Ends, Progress
 from harness.execution.failures import Failure
 from harness.execution.job import Job, Outcome
 from harness.execution.leases import Held
@@ -68,12 +68,12 @@ class Session:
         self._open_backend = open_backend
         self._backend: Backend | None = None
         self._mirrors = tuple(str(mirror.absolute()) for mirror in mirrors)
-        self._ends = Ends(progress)
         self._policies = Policies(policy or QueuePolicy(), store.home)
         self._watch = watch or Watch(store.leases)
         self._look_seconds = look_seconds
         self._next_look = 0.0
         self._queue = Queue()
+        self._ends = Ends(progress, self._queue)
         self._studies: dict[str, str] = {}
         self._is_stopping = False
         self._lack = ""
@@ -86,17 +86,19 @@ class Session:
     ) -> None:
         self.close()
 
-    def add(self, plan: Plan, *, priority: int = 0) -> None:
+    def add(self, plan: Plan, *, priority: int = 0, again: Collection[str] = ()) -> None:
         """Take up the steps of a plan.
 
         Steps that other plans brought are shared. What has an artifact, and what needs a step that
-        failed in this session, ends at once: the next `advance` tells. A cancelled step is taken up
-        again.
+        failed here, ends at once: the next `advance` tells. A cancelled step is taken up again.
 
         Args:
             plan: The steps.
             priority: Ready steps of higher priority start first; running ones are left alone.
+            again: Steps that failed, or were skipped for that, and are taken up again as if new.
         """
+        for name in again:
+            self._policies.forget(plan.steps[name])
         found = {
             planned.step.fingerprint: planned.reason
             for planned in plan_states(plan, self._store, with_history=False)
@@ -106,15 +108,15 @@ class Session:
             if name not in self._queue.steps:
                 self._studies[name] = plan.study
                 self._policies.canaries.added(step)
-        skipped = self._queue.add(plan, done=found, priority=priority)
+        skipped = self._queue.add(plan, done=found, priority=priority, again=again)
         for name in plan.steps:
-            # A cancelled step that was added again has not ended.
+            # A step that was added again has not ended.
             if name in self.ended and self.state(name) not in {"done", "failed", "skipped"}:
                 del self._ends.of[name]
         for name, reason in found.items():
             self._policies.canaries.ended(plan.steps[name], is_well=True)
-            self._tell(name, "reused", reason)
-        self._tell_skipped(skipped)
+            self._ends.tell_step(name, "reused", reason)
+        self._ends.tell_skipped(skipped)
 
     @property
     def ended(self) -> Mapping[str, Ended]:
@@ -164,8 +166,8 @@ class Session:
     def cancel(self, names: Iterable[str]) -> list[str]:
         """End steps by fingerprint, and take out what needs them.
 
-        Running ones are killed where the backend can, and go on from their newest checkpoint when they
-        are added again. Which steps other plans share is for the caller to know.
+        Running ones are killed where the backend can. Added again they go on from their newest
+        checkpoint. Which steps other plans share is for the caller to know.
 
         Returns:
             The fingerprints of the steps that were cancelled; not those that had ended.
@@ -174,8 +176,18 @@ class Session:
         if self._backend is not None:
             self._backend.cancel(cancelled)
         for name in cancelled:
-            self._tell(name, "cancelled", "cancelled")
+            self._policies.canaries.ended(self._queue.steps[name], is_well=False)
+            self._ends.tell_step(name, "cancelled", "cancelled")
         return cancelled
+
+    def hold(self, reason: str) -> None:
+        """Start nothing for a while, for a reason that is told; go on if it is empty."""
+        self._policies.held_back = reason
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether steps are ready that find no room."""
+        return self._queue.num("ready") > 0 and not (self._lack or self._policies.canaries.held())
 
     def stop(self) -> int:
         """Start nothing more; return how many steps run, for which calls of `advance` wait."""
@@ -201,8 +213,8 @@ class Session:
             elif (verdict := self._policies.breaker.verdict(step)) is not None:
                 message, cause = verdict
                 skipped = self._queue.give_up(name, cause=cause)
-                self._tell(name, "skipped", message, cause=cause, is_given_up=True)
-                self._tell_skipped(skipped)
+                self._ends.tell_step(name, "skipped", message, cause=cause, is_given_up=True)
+                self._ends.tell_skipped(skipped)
             elif self._backend is not None:
                 self._backend.submit(self._job(step, expired))
                 self._policies.canaries.started(step)
@@ -225,7 +237,7 @@ class Session:
 
     def _is_paused(self) -> bool:
         """Whether the disk is too full; says so once."""
-        lack = self._policies.floor.lack()
+        lack = self._policies.lack()
         if lack and not self._lack:
             first = next(iter(self._queue.names("ready")))
             self._ends.progress("paused", self._queue.steps[first], lack)
@@ -233,7 +245,6 @@ class Session:
         return bool(lack)
 
     def _leave(self, step: Step, held: Held | None) -> None:
-        """Let another process run a step, and use its result."""
         self._queue.leave(step.fingerprint)
         self._ends.progress("elsewhere", step, f"running on {held.describe()}" if held else "")
 
@@ -243,7 +254,7 @@ class Session:
             return
         for name in self._queue.names("elsewhere"):
             if self._store.has(self._queue.steps[name].stage, name):
-                self._tell(name, "reused", "made by another process meanwhile")
+                self._ends.tell_step(name, "reused", "made by another process meanwhile")
                 self._queue.finish(name)
             elif self._watch.look(name) != "held":
                 self._queue.put_back(name)
@@ -272,9 +283,7 @@ class Session:
                 self._ends.of.pop(needed, None)
                 self._ends.progress("rebuilt", self._queue.steps[needed], message)
         elif outcome.state in {"done", "reused"}:
-            self._tell(
-                name, "done" if outcome.state == "done" else "reused", "", seconds=outcome.seconds
-            )
+            self._ends.tell_step(name, outcome.state, "", seconds=outcome.seconds)
             self._queue.finish(name)
         else:
             self._fail(step, outcome)
@@ -287,13 +296,5 @@ class Session:
             self._ends.progress("retried", step, message)
             return
         self._policies.breaker.failed(step, failure)
-        self._tell(name, "failed", message, seconds=outcome.seconds, failure=failure)
-        self._tell_skipped(self._queue.fail(name))
-
-    def _tell_skipped(self, names: Iterable[str]) -> None:
-        for name in names:
-            cause = self._queue.cause(name)
-            self._tell(name, "skipped", f"needs {self._queue.steps[cause].name}", cause=cause)
-
-    def _tell(self, name: str, state: EndState, message: str, **more: Any) -> None:
-        self._ends.tell(Ended(step=self._queue.steps[name], state=state, message=message, **more))
+        self._ends.tell_step(name, "failed", message, seconds=outcome.seconds, failure=failure)
+        self._ends.tell_skipped(self._queue.fail(name))

@@ -111,38 +111,3 @@ def _state(
 def _reason_to_run(step: Step, planned: dict[str, PlannedStep]) -> str:
     waiting = [planned[name].step.name for name in step.needs if planned[name].state != "reuse"]
     return f"after {', '.join(waiting)}" if waiting else "no artifact with this configuration yet"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepProgress:
-    """How far a step is, told from names alone."""
-
-    step: Step
-    state: Literal["done", "running", "failed", "preempted", "interrupted", "waiting"]
-    event: Event | None
-    """The newest that the journal has of it, unless it is done."""
-
-
-def step_progress(plan: Plan, store: ArtifactStore) -> list[StepProgress]:
-    """Return how far every step is, in the plan's order, for display.
-
-    Nothing is read but the journal and the names in the store, so that ten thousand steps take a moment.
-    Whether artifacts are whole is for `plan_states` to say.
-    """
-    latest = Journal(store.home / JOURNAL_NAME).latest()
-    living = store.leases.living()
-    there = store.touched({step.stage for step in plan.steps.values()})
-    found = []
-    for name, step in plan.steps.items():
-        event = latest.get(name) if name not in there else None
-        state: Literal["done", "running", "failed", "preempted", "interrupted", "waiting"] = "waiting"
-        if name in there:
-            state = "done"
-        elif name in living:
-            state = "running"
-        elif event is not None and event.kind in {"failed", "preempted"}:
-            state = "failed" if event.kind == "failed" else "preempted"
-        elif event is not None and event.kind == "started":
-            state = "interrupted"
-        found.append(StepProgress(step=step, state=state, event=event))
-    return found

@@ -12,7 +12,8 @@ while it is whole.
     logs/<stage>-<fingerprint>.log      what a step said
     cache/                              embeddings that evaluation steps share
     tracking/<stage>-<fingerprint>/     files of trackers, where a study asks for some; a short name
-    studies/<name>/                     records and summary of a study
+    studies/<name>/                     records and summary of a study, and its plan in brief
+    runs/                               runs under way, and what is asked of them
     checked/<fingerprint>               how an artifact's files were when they were last read whole
     journal.jsonl                       what happened when
 """

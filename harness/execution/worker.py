@@ -3,7 +3,8 @@
 Owns both halves of a worker. The first thing it does is to split: one half runs steps in a process
 group of its own, and everything that they start is in that group; the other half does nothing but
 watch. The rule: when the step's half ends, or whoever started the worker is gone, the watching half
-ends the whole group, so that no process, and no device memory, outlives its driver.
+ends the whole group, and without a watching half the group ends itself, so that no process, and no
+device memory, outlives its driver.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 
 GRACE_SECONDS = 5.0
@@ -23,15 +25,17 @@ def main() -> None:
     """Be a worker. Arguments: the file numbers of the jobs' connection and of the life line."""
     jobs, life = (int(argument) for argument in sys.argv[1:3])
     woken, wakes = os.pipe()
+    watched, watching = os.pipe()
     child = os.fork()
     if child == 0:
-        for descriptor in (life, woken, wakes):
+        for descriptor in (life, woken, wakes, watching):
             os.close(descriptor)
-        _run_steps(jobs)
+        _run_steps(jobs, watched)
         return
     # Both halves set it, so that neither acts before it is so.
     _make_group(child)
     os.close(jobs)
+    os.close(watched)
     _watch(child, life, woken, wakes)
 
 
@@ -43,14 +47,21 @@ def _make_group(child: int) -> None:
         return
 
 
-def _run_steps(jobs: int) -> None:
+def _run_steps(jobs: int, watched: int) -> None:
     """Be the half that works."""
     os.setpgid(0, 0)
+    threading.Thread(target=_end_unwatched, args=(watched,), daemon=True, name="watched").start()
     # The watching half writes its last words there; everything else that is printed goes to the logs.
     os.dup2(2, 1)
     from harness.execution.worker_loop import serve
 
     serve(jobs)
+
+
+def _end_unwatched(watched: int) -> None:
+    """End this half with its group when the other one is gone: Ray kills what it takes for leftovers."""
+    os.read(watched, 1)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _watch(child: int, life: int, woken: int, wakes: int) -> None:

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import HarnessError
 from harness.execution.collect import collect, collect_per_query, write_study
+from harness.execution.noted import note_plan, noted
 from harness.plan import Plan, PlanRow, Step
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
@@ -115,6 +116,7 @@ def write_results(cells: Cells, ledger: Ledger) -> tuple[StudySummary, list[Reco
     folder = cells.store.study_folder(cells.study.name)
     per_query = collect_per_query(plan, cells.store, records)
     write_study(summary, records, folder, per_query=per_query)
+    note_plan(cells.store.home, noted(plan))
     return summary, records
 
 

@@ -65,8 +65,9 @@ def test_every_verb_explains_itself_with_an_example() -> None:
 
     verbs = [command.name for command in app.registered_commands]
     assert verbs == [
-        *("plan", "run", "status", "tables", "compare", "import", "report", "search"),
-        *("publish", "verify", "evaluate", "prefetch", "synthesize", "doctor", "schema"),
+        *("plan", "run", "submit", "status", "logs", "cancel", "retry", "gc"),
+        *("tables", "compare", "import", "report", "search", "publish", "verify"),
+        *("evaluate", "prefetch", "synthesize", "doctor", "schema"),
     ]
     for command in app.registered_commands:
         assert command.callback is not None

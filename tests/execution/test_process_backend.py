@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.errors import HarnessError
@@ -184,6 +185,17 @@ def test_a_worker_that_was_killed_from_outside_takes_its_group_along(
     backend.submit(_job(tmp_path, stub_step("a")))
     assert _outcome(backend).state == "done"
     assert runs(stub)["a"] == 2
+
+
+def test_a_worker_whose_watching_half_was_killed_takes_its_group_along(
+    stub: Path, tmp_path: Path, backend: ProcessBackend
+) -> None:
+    order(stub, {"a": ["hang"]})
+    backend.submit(_job(tmp_path, stub_step("a")))
+    processes = _until(stub / "hangs-a")
+    os.kill(psutil.Process(processes[0]).ppid(), signal.SIGKILL)
+    assert _outcome(backend).failure is not None
+    _assert_gone(processes)
 
 
 def test_a_worker_that_cannot_start_says_why(

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.execution.journal import Journal
-from harness.execution.states import plan_states, step_progress
+from harness.execution.states import plan_states
 from harness.execution.store import RECORD_NAME, ArtifactStore
 from tests.execution.fake import CountingStage, diamond, run, text_of
 
@@ -138,24 +138,3 @@ def test_a_store_of_another_user_is_refused_where_one_may_not_write(
     with pytest.raises(StoreError, match="belongs to user") as caught:
         run(diamond()[0], tmp_path)
     assert "--home" in caught.value.cure
-
-
-def test_how_far_steps_are_is_told_from_names_alone(stage: CountingStage, tmp_path: Path) -> None:
-    plan, steps = diamond()
-    stage.failing = {"b"}
-    run(plan, tmp_path)
-    store = ArtifactStore(tmp_path)
-    lease = store.leases.acquire(steps["d"].fingerprint)
-    assert lease is not None
-    with lease:
-        told = {one.step.label: one for one in step_progress(plan, store)}
-    assert {label: one.state for label, one in told.items()} == {
-        "a": "done",
-        "b": "failed",
-        "c": "done",
-        "d": "running",
-        "e": "done",
-    }
-    event = told["b"].event
-    assert event is not None
-    assert event.message.startswith("b cannot be had")

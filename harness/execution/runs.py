@@ -1,0 +1,214 @@
+"""The runs that are under way on a store, and what is asked of them.
+
+Owns the folder `runs/`: for each run a lease (whose counter says that it lives), a description, whether
+it has steps that find no room, and what others ask of it. The rule: nobody acts on another's run but by
+asking; whoever runs it looks once a second, obeys, and takes its files away at the end. What a dead run
+leaves is swept by the next.
+
+    runs/<name>.<generation>    the lease
+    runs/<name>.json            study, priority, what it may use, and which steps it is to bring about
+    runs/<name>.short           while it has steps ready that find no room
+    runs/<name>.ask-<random>    one thing that is asked of it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import StoreError
+from harness.execution.journal import utc_now
+from harness.execution.leases import Held, Lease, Leases
+
+FOLDER = "runs"
+
+Verb = Literal["cancel", "retry"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run that is under way, as it describes itself."""
+
+    name: str
+    study: str
+    profile: str
+    """Empty without one."""
+    priority: int
+    cpus: float
+    """What it may use; infinite where nobody counts."""
+    gpus: float
+    started: str
+    """UTC, ISO 8601."""
+    steps: frozenset[str]
+    """Fingerprints of the steps that it is to bring about."""
+    where: str = ""
+    """Host and process, for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One thing that is asked of a run."""
+
+    verb: Verb
+    steps: frozenset[str] | None
+    """Fingerprints; all of the run's when None."""
+    why: str
+    """For people."""
+
+
+class Runs:
+    """The runs of a store.
+
+    Args:
+        home: The store's folder.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / FOLDER
+        self._leases = Leases(self._folder)
+        self._known: dict[str, Run] = {}
+
+    def living(self) -> list[Run]:
+        """Return the runs whose holder is not known to be dead, the oldest first."""
+        found = []
+        for name, held in self._leases.living().items():
+            if (run := self._describe(name, held)) is not None:
+                found.append(run)
+        return sorted(found, key=lambda run: (run.started, run.name))
+
+    def is_short(self, run: Run) -> bool:
+        """Return whether a run has steps that are ready and find no room."""
+        return (self._folder / f"{run.name}.short").exists()
+
+    def ask(self, run: Run, ask: Ask) -> None:
+        """Ask something of a run."""
+        text = json.dumps(
+            {
+                "verb": ask.verb,
+                "steps": None if ask.steps is None else sorted(ask.steps),
+                "why": ask.why,
+            }
+        )
+        _write(self._folder / f"{run.name}.ask-{secrets.token_hex(6)}", text)
+
+    def begin(
+        self,
+        *,
+        study: str,
+        profile: str,
+        priority: int,
+        cpus: float,
+        gpus: float,
+        steps: Collection[str],
+    ) -> OwnRun:
+        """Make a run of this process known.
+
+        Args:
+            study: Its study.
+            profile: Under which profile; empty without one.
+            priority: Runs of higher priority get room first.
+            cpus: Processor cores that it may use.
+            gpus: Devices that it may use.
+            steps: Fingerprints of the steps that it is to bring about.
+        """
+        self._sweep()
+        name = secrets.token_hex(8)
+        about = {
+            "study": study,
+            "profile": profile,
+            "priority": priority,
+            # JSON has no infinity.
+            "cpus": cpus if cpus < math.inf else None,
+            "gpus": gpus if gpus < math.inf else None,
+            "started": utc_now(),
+            "steps": sorted(steps),
+        }
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _write(self._folder / f"{name}.json", json.dumps(about))
+        lease = self._leases.acquire(name)
+        if lease is None:
+            raise StoreError(f"{self._folder}: a random name was taken already", cure="run it again")
+        return OwnRun(self._folder, name, lease)
+
+    def _describe(self, name: str, held: Held) -> Run | None:
+        if name not in self._known:
+            try:
+                about = json.loads((self._folder / f"{name}.json").read_bytes())
+                self._known[name] = Run(
+                    name=name,
+                    study=about["study"],
+                    profile=about["profile"],
+                    priority=about["priority"],
+                    cpus=math.inf if about["cpus"] is None else about["cpus"],
+                    gpus=math.inf if about["gpus"] is None else about["gpus"],
+                    started=about["started"],
+                    steps=frozenset(about["steps"]),
+                    where=held.describe(),
+                )
+            except (FileNotFoundError, ValueError, KeyError):
+                # It is ending at this moment.
+                return None
+        return self._known[name]
+
+    def _sweep(self) -> None:
+        """Take away what runs left that are known to be dead."""
+        for name, held in self._leases.all().items():
+            if held.is_dead:
+                _clear(self._folder, name)
+                held.path.unlink(missing_ok=True)
+
+
+class OwnRun:
+    """A run of this process, as others see it."""
+
+    def __init__(self, folder: Path, name: str, lease: Lease) -> None:
+        self._folder = folder
+        self.name = name
+        self._lease = lease
+        self._is_short = False
+
+    def take_asks(self) -> list[Ask]:
+        """Return what was asked of this run since the last call."""
+        asks = []
+        for path in sorted(self._folder.glob(f"{self.name}.ask-*")):
+            with contextlib.suppress(ValueError, KeyError):
+                found = json.loads(path.read_bytes())
+                steps = None if found["steps"] is None else frozenset(found["steps"])
+                asks.append(Ask(verb=found["verb"], steps=steps, why=found["why"]))
+            path.unlink(missing_ok=True)
+        return asks
+
+    def show_short(self, is_short: bool) -> None:  # noqa: FBT001 - one fact
+        """Say whether steps are ready that find no room."""
+        if is_short == self._is_short:
+            return
+        self._is_short = is_short
+        path = self._folder / f"{self.name}.short"
+        if is_short:
+            path.touch()
+        else:
+            path.unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """The run is over."""
+        _clear(self._folder, self.name)
+        self._lease.release()
+
+
+def _clear(folder: Path, name: str) -> None:
+    for path in folder.glob(f"{name}.*"):
+        if not path.suffix[1:].isdigit():
+            path.unlink(missing_ok=True)
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
