@@ -46,7 +46,8 @@ def command(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A SentenceTransformer folder, a name on the hub, or bm25."
+            metavar="MODEL",
+            help="A SentenceTransformer folder, a name that mteb or the hub knows, or bm25.",
         ),
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for result files and scores.")],

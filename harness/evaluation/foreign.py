@@ -10,13 +10,16 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from harness.data.mirrors import find_repository
 from harness.errors import HarnessError
 from harness.evaluation.bm25 import BM25, evaluate_bm25_mteb
 from harness.evaluation.catalogue import new_task
+from harness.evaluation.encoder import Competitor
 from harness.evaluation.isolation import limited_threads, preserved_random_state, without_bars
 from harness.evaluation.mirror import use_mirrors
 from harness.evaluation.models import load_foreign
 from harness.evaluation.mteb_runner import EVALUATOR, evaluate_mteb
+from harness.evaluation.registered import is_registered, registered_model
 from harness.evaluation.scores import Score, write_scores
 from harness.evaluation.task_scores import Circumstances, scores_without_value
 from harness.identity.provenance import package_versions
@@ -40,7 +43,8 @@ def evaluate_model(
     """Evaluate a model on mteb tasks.
 
     Args:
-        model: A SentenceTransformer folder, a name on the Hugging Face hub, or `bm25`.
+        model: A SentenceTransformer folder, a name in mteb's registry or on the Hugging Face hub, or
+            `bm25`. A folder in a mirror comes before mteb's own loader, which fetches.
         tasks: mteb's names of the tasks; a mapping also says which splits and subsets count.
         mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
         output: Where mteb's result files and `scores.jsonl` go; the latter is written after each task.
@@ -77,7 +81,12 @@ def _evaluator(model: str, *, mirrors: Sequence[Path], output: Path, batch_size:
         return lambda task, limits: evaluate_bm25_mteb(
             task, output=output, mirrors=mirrors, limits=limits
         )
-    encoder = load_foreign(model, batch_size=batch_size, mirrors=mirrors)
+    is_here = Path(model).expanduser().exists() or find_repository(model, mirrors) is not None
+    encoder: Competitor
+    if not is_here and is_registered(model):
+        encoder = registered_model(model)
+    else:
+        encoder = load_foreign(model, batch_size=batch_size, mirrors=mirrors)
     return lambda task, limits: evaluate_mteb(
         encoder, task, output=output, mirrors=mirrors, batch_size=batch_size, limits=limits
     )

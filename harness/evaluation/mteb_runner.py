@@ -179,8 +179,24 @@ def _load(task: Any) -> None:
             f" {type(error).__name__}: {_first_line(error)}",
             cure="the folder must have the configs, splits and columns of the Hugging Face dataset",
         ) from error
+    _check_splits(task)
     if isinstance(task, AbsTaskRetrieval):
         _check_candidates(task)
+
+
+def _check_splits(task: Any) -> None:
+    """Refuse a dataset without a split that counts, where mteb would say no more than its name."""
+    if not isinstance(task.dataset, dict):
+        return
+    for subset in task.hf_subsets:
+        parts = task.dataset.get(subset, task.dataset)
+        absent = [split for split in task.eval_splits if isinstance(parts, dict) and split not in parts]
+        if absent:
+            raise DataError(
+                f"{task.metadata.name}: dataset {task.metadata.dataset['path']} has no split"
+                f" {', '.join(absent)} (subset {subset}; there: {', '.join(map(str, parts))})",
+                cure="fetch the dataset whole, or add the split to its folder in the mirror",
+            )
 
 
 def _check_candidates(task: Any) -> None:

@@ -16,6 +16,7 @@ import pytest
 from harness.execution.journal import Journal
 from harness.models.embedder import Embedder
 from tests.evaluation.bench import Bench
+from tests.evaluation.folders import write_banking, write_readme, write_sts
 
 _TASKS = ("STSBenchmark", "Banking77Classification")
 
@@ -101,6 +102,28 @@ def test_a_full_disk_fails_its_cell_and_loses_nothing(
     left = [path for path in cache.rglob("*") if path.is_file() and path.parent.name != "locks"]
     assert all(path.suffix == ".safetensors" for path in left)
     assert {record.state for record in bench.records(bench.run())} == {"ok"}
+
+
+def test_a_split_that_the_mirror_lacks_fails_its_cell_alone(
+    tmp_path: Path, tiny_checkpoint: Path
+) -> None:
+    mirror = tmp_path / "cut"
+    write_sts(mirror)
+    write_banking(mirror)
+    folder = mirror / "mteb" / "banking77"
+    write_readme(folder, {"default": {"train": "train.jsonl"}})
+    (folder / "test.jsonl").unlink()
+    bench = Bench(tmp_path, tiny_checkpoint, mirror, suites=_SUITES)
+    records = bench.by_task(bench.run())
+    assert records["STSBenchmark"].state == "ok"
+    failed = records["Banking77Classification"]
+    assert failed.state == "failed"
+    said = "dataset mteb/banking77 has no split test (subset default; there: train)"
+    assert f"Banking77Classification: {said}" in failed.reason
+    write_banking(mirror)
+    again = bench.run()
+    assert len(again.done) == 1
+    assert {record.state for record in bench.records(again)} == {"ok"}
 
 
 def test_a_disk_that_takes_no_journal_does_not_end_the_run(
