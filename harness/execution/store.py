@@ -74,9 +74,18 @@ class ArtifactStore:
 
     Args:
         home: The store's folder; made when something is first written.
+
+    Raises:
+        StoreError: If it is the URL of something that is no folder.
     """
 
     def __init__(self, home: Path) -> None:
+        if home.parts and home.parts[0].endswith(":"):
+            raise StoreError(
+                f"{home}: a store must be a folder, not a URL",
+                cure="use a folder that all machines see (NFS, Lustre, EFS, FSx); a bucket mounted as a "
+                "folder lacks the atomic links, renames and writes in place that leases need",
+            )
         self.home = home.absolute()
         self.leases = Leases(self.home / "leases")
 

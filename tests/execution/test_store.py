@@ -138,3 +138,8 @@ def test_a_store_of_another_user_is_refused_where_one_may_not_write(
     with pytest.raises(StoreError, match="belongs to user") as caught:
         run(diamond()[0], tmp_path)
     assert "--home" in caught.value.cure
+
+
+def test_a_url_is_refused_and_not_made_a_folder() -> None:
+    with pytest.raises(StoreError, match="must be a folder, not a URL"):
+        ArtifactStore(Path("s3://bucket/prefix"))
