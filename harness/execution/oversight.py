@@ -15,8 +15,9 @@ from typing import Self
 
 from harness.execution.journal import JOURNAL_NAME, Journal
 from harness.execution.queue import Room
-from harness.execution.runs import Ask, OwnRun, Runs
+from harness.execution.runs import Ask, OwnRun, Run, Runs
 from harness.execution.session import Session
+from harness.execution.watching import Watch
 from harness.plan import Plan
 
 LOOK_SECONDS = 1.0
@@ -73,6 +74,7 @@ class Oversight(Unseen):
         self.look_seconds: float = look_seconds
         self._journal = Journal(home / JOURNAL_NAME)
         self._runs = Runs(home)
+        self._watch = Watch(self._runs.leases, clock=clock)
         self._plan = plan
         self._profile = profile
         self._priority = priority
@@ -105,10 +107,20 @@ class Oversight(Unseen):
         for ask in self._own.take_asks():
             self._obey(session, ask)
         self._own.show_short(session.lacks_room)
-        others = [run for run in self._runs.living() if run.priority > self._priority]
+        others = [run for run in self._others() if run.priority > self._priority]
         before = next((run for run in others if self._runs.is_short(run)), None)
         session.hold(f"{before.study} (priority {before.priority}) needs room first" if before else "")
         self._next_look = self._clock() + self.look_seconds
+
+    def _others(self) -> list[Run]:
+        """Return the runs that live, and sweep those of other machines that have stopped to."""
+        found = []
+        for run in self._runs.living():
+            if self._watch.look(run.name) == "expired":
+                self._runs.remove(run)
+            else:
+                found.append(run)
+        return found
 
     def _obey(self, session: Session, ask: Ask) -> None:
         names = [name for name in self._plan.steps if ask.steps is None or name in ask.steps]

@@ -72,13 +72,13 @@ class Runs:
 
     def __init__(self, home: Path) -> None:
         self._folder = home / FOLDER
-        self._leases = Leases(self._folder)
+        self.leases = Leases(self._folder)
         self._known: dict[str, Run] = {}
 
     def living(self) -> list[Run]:
         """Return the runs whose holder is not known to be dead, the oldest first."""
         found = []
-        for name, held in self._leases.living().items():
+        for name, held in self.leases.living().items():
             if (run := self._describe(name, held)) is not None:
                 found.append(run)
         return sorted(found, key=lambda run: (run.started, run.name))
@@ -132,10 +132,16 @@ class Runs:
         }
         self._folder.mkdir(parents=True, exist_ok=True)
         _write(self._folder / f"{name}.json", json.dumps(about))
-        lease = self._leases.acquire(name)
+        lease = self.leases.acquire(name)
         if lease is None:
             raise StoreError(f"{self._folder}: a random name was taken already", cure="run it again")
         return OwnRun(self._folder, name, lease)
+
+    def remove(self, run: Run) -> None:
+        """Take away what a run left that was given up: its counter stood still for too long."""
+        if (held := self.leases.held(run.name)) is not None:
+            held.path.unlink(missing_ok=True)
+        _clear(self._folder, run.name)
 
     def _describe(self, name: str, held: Held) -> Run | None:
         if name not in self._known:
@@ -159,7 +165,7 @@ class Runs:
 
     def _sweep(self) -> None:
         """Take away what runs left that are known to be dead."""
-        for name, held in self._leases.all().items():
+        for name, held in self.leases.all().items():
             if held.is_dead:
                 _clear(self._folder, name)
                 held.path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,3 +189,24 @@ def test_the_journal_tells_of_a_running_step_that_was_cancelled(
     )
     (event,) = Journal(tmp_path / "journal.jsonl").latest().values()
     assert (event.kind, event.message) == ("cancelled", "a test")
+
+
+def test_a_run_of_another_machine_that_stopped_to_beat_is_not_waited_for_and_swept(
+    tmp_path: Path, stage: CountingStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("harness.execution.leases.this_place", lambda: "another machine")
+        gone = Runs(tmp_path).begin(study="gone", profile="", priority=9, cpus=1, gpus=0, steps=set())
+    gone.show_short(True)
+    plan = plan_of(step("a"), step("b"))
+    clock = itertools.count(0.0, 25.0)
+    run_plan(
+        plan,
+        ArtifactStore(tmp_path),
+        InProcessBackend,
+        progress=lambda *_: None,
+        oversight=Oversight(tmp_path, plan=plan, look_seconds=0.0, clock=lambda: next(clock)),
+    )
+    assert stage.runs == {"a": 1, "b": 1}
+    assert list((tmp_path / "runs").iterdir()) == []
+    gone.end()
