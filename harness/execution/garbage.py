@@ -109,13 +109,11 @@ def find_garbage(
     living = store.leases.living()
     done = {name for stage, name in store.names() if store.has(stage, name)}
     for path in sorted((store.home / "partial").glob("*")):
-        if path.name in living:
-            continue
-        if path.name not in needed or path.name in done:
-            found.append(_partial(path, path.name))
-        else:
-            # Its checkpoints stay, the last and the best; what it was writing when it was killed goes.
-            found += [_partial(left, path.name) for left in sorted(path.glob("output-*"))]
+        step, _, token = path.name.partition("-")
+        # Checkpoints of what is not done stay, the last and the best; what a lease that nobody holds was
+        # writing when it ended goes.
+        if step not in living and (token or step not in needed or step in done):
+            found.append(_partial(path, step))
     if max_cache_bytes is not None and not living:
         found += _old_segments(store.home / "cache", max_cache_bytes)
     return found
@@ -133,8 +131,6 @@ def remove(store: ArtifactStore, garbage: Garbage) -> bool:
         if garbage.kind == "artifact":
             store.discard(garbage.stage, garbage.step)
             (store.home / "checked" / garbage.step).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                (store.home / "partial" / garbage.step).rmdir()
         else:
             shutil.rmtree(garbage.path, ignore_errors=True)
     return True

@@ -93,7 +93,17 @@ def test_checkpoints_of_what_is_not_done_stay_and_leftovers_go(store: ArtifactSt
     _gc(store.home)
     partial = store.home / "partial"
     assert [path.name for path in partial.iterdir()] == [wanted.fingerprint]
-    assert [path.name for path in (partial / wanted.fingerprint).rglob("*")] == ["scratch", "last"]
+    assert [path.name for path in (partial / wanted.fingerprint).rglob("*")] == ["last"]
+
+
+def test_what_a_step_is_writing_under_a_lease_stays(store: ArtifactStore) -> None:
+    wanted = step("wanted")
+    note_plan(store.home, noted(plan_of(wanted)))
+    with store.leases.acquire(wanted.fingerprint) or pytest.fail("held") as lease:
+        output, scratch = store.partial(wanted.fingerprint, lease.token)
+        _gc(store.home)
+        assert output.is_dir()
+        assert scratch.is_dir()
 
 
 def test_the_cache_loses_what_was_unused_for_longest(
