@@ -142,8 +142,8 @@ class Session:
                 return self._ends.take_news()
 
     def _listen(self, seconds: float) -> None:
-        """Wait for a running step to end, or for the next look at what else may change."""
-        if self._queue.num("elsewhere") or self._lack:
+        """Wait for a running step to end, or for a look at what else may change: a cluster may grow."""
+        if self._queue.num("elsewhere", "ready") or self._lack:
             seconds = min(seconds, self._look_seconds)
         seconds = min(seconds, *self._policies.canaries.held().values(), math.inf)
         if self._backend is not None and self._queue.num("running"):

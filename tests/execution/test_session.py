@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.execution.backends import InProcessBackend
+from harness.execution.job import Outcome
 from harness.execution.queue import Room
 from harness.execution.session import Session
 from harness.execution.store import ArtifactStore
@@ -91,3 +92,26 @@ def test_a_step_that_can_never_fit_is_refused_with_what_is_lacking(
         session.add(plan_of(step("a")))
         with pytest.raises(HarnessError, match="asks for 1 CPU"):
             session.advance()
+
+
+def test_room_that_comes_while_a_step_runs_is_used(stage: CountingStage, tmp_path: Path) -> None:
+    class Growing(InProcessBackend):
+        """Has room for one step, until it was waited for in vain."""
+
+        slots = 1
+
+        def wait(self, timeout: float | None = None) -> tuple[str, Outcome] | None:
+            if self.slots == 1:
+                assert timeout is not None, "nothing else tells of new nodes"
+                self.slots = 2
+                return None
+            assert len(self._waiting) == 2
+            return super().wait(timeout)
+
+        @property
+        def room(self) -> Room:
+            return Room(cpus=self.slots - len(self._waiting))
+
+    with Session(ArtifactStore(tmp_path), Growing) as session:
+        session.add(plan_of(step("a"), step("b")))
+        assert [ended.step.label for ended in session.advance()] == ["a"]

@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,6 +48,8 @@ class Bench:
     """A folder with the study, its store, its reports and the stub's orders."""
 
     folder: Path
+    drivers: list[subprocess.Popen[str]] = field(default_factory=list)
+    """Those that `start` started; ended with the test, however it goes."""
 
     @property
     def store(self) -> ArtifactStore:
@@ -85,11 +87,11 @@ class Bench:
         folder = self.folder / "reports" / "faulty"
         return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
-    def start(self) -> subprocess.Popen[str]:
+    def start(self, backend: str = "processes", *more: str) -> subprocess.Popen[str]:
         """Start a driver of its own."""
-        arguments = ["run", "faulty.yaml", "--home", "store", "--backend", "processes"]
+        arguments = ["run", "faulty.yaml", "--home", "store", "--backend", backend, *more]
         path = os.pathsep.join(path for path in sys.path if path)
-        return subprocess.Popen(
+        driver = subprocess.Popen(
             [sys.executable, "-m", "harness.cli", *arguments, "--workers", "2", "--reports", "reports"],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": path},
@@ -97,6 +99,8 @@ class Bench:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.drivers.append(driver)
+        return driver
 
     def until(self, name: str) -> list[int]:
         """Wait for a step to hang or wait; return the processes that it told."""
@@ -133,12 +137,15 @@ def make_bench(folder: Path) -> Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     made = make_bench(tmp_path / "bench")
     monkeypatch.setenv(stub.FOLDER, str(made.folder))
     monkeypatch.syspath_prepend(str(made.folder))
     monkeypatch.syspath_prepend(str(REPOSITORY))
-    return made
+    yield made
+    for driver in made.drivers:
+        driver.kill()
+        driver.wait()
 
 
 @pytest.fixture(scope="session")
