@@ -78,6 +78,7 @@ class Resources:
     cpus: PositiveInt = 1
     """Processor cores, and threads of the numeric libraries."""
     gpus: Annotated[float, Field(ge=0)] = 0.0
+    """Devices; a fraction lets steps of one rank, such as evaluations, share one."""
     ranks: PositiveInt = 1
     """Processes that train one model together, each with its share of `cpus` and `gpus`."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
@@ -91,6 +92,12 @@ class Resources:
     """Compute a layer's activations again in the backward pass instead of keeping them."""
     trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
     """Services that draw the curves of training as it goes, beside `metrics.jsonl`."""
+
+    def __post_init__(self) -> None:
+        if self.gpus != int(self.gpus) and (self.gpus > 1 or self.ranks > 1):
+            raise ValueError(
+                f"gpus: {self.gpus:g} for {self.ranks} ranks; a fraction is for one rank on one device"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -248,3 +248,10 @@ def test_settings_that_contradict_each_other_are_refused_with_their_reason(tmp_p
     )
     with pytest.raises(StudyError, match="needs `targets: prompted`"):
         load_study(write_study(tmp_path, text))
+
+
+@pytest.mark.parametrize("train", ["{ranks: 2, gpus: 0.5}", "{gpus: 1.5}"])
+def test_a_fraction_of_a_device_is_for_one_rank_alone(train: str, tmp_path: Path) -> None:
+    path = write_study(tmp_path, f"{STUDY}resources: {{train: {train}, evaluate: {{gpus: 0.25}}}}\n")
+    with pytest.raises(StudyError, match="a fraction is for one rank on one device"):
+        load_study(path)
