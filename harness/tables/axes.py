@@ -11,7 +11,7 @@ from dataclasses import replace
 from harness.errors import RecordError, did_you_mean
 from harness.records.overlap import Overlap
 from harness.records.summary import StudySummary
-from harness.tables.frames import TASK_AXES, VARIANT
+from harness.tables.long import TASK_AXES, VARIANT
 
 
 def check_axes(

@@ -18,16 +18,16 @@ from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.store import merge
 from harness.records.summary import StudySummary
-from harness.tables.aggregate import mean_and_spread
 from harness.tables.axes import check_axes
 from harness.tables.differences import difference
-from harness.tables.format import format_difference, format_score
-from harness.tables.frames import VARIANT, long_frame
+from harness.tables.format import format_difference
 from harness.tables.levels import over_seeds
+from harness.tables.long import VARIANT, coded_frame
+from harness.tables.shape_cells import make_cells
 from harness.tables.shape_notes import coverage, explain, leaks, unbalanced, unlike_rows
 from harness.tables.significance import correct_cells
 from harness.tables.standings import standings
-from harness.tables.table import Cell, Column, Footnote, Row, SeedValue, Table
+from harness.tables.table import Cell, Column, Footnote, Row, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,25 +64,26 @@ def shape(
     """
     summary = check_axes(summary, rows=rows, columns=columns, suite=suite, overlap=overlap)
     by_language = "language" in (rows, columns)
-    long = long_frame(summary, merge(records), metric=metric, by_language=by_language, overlap=overlap)
+    long = coded_frame(summary, merge(records), metric=metric, by_language=by_language, overlap=overlap)
     lacking = _lacking(long, records, metric=metric, study=summary.name) if metric else []
     long = long[~long["task"].isin(lacking)] if lacking else long
     # References have no levels: they are lines of a table of variants only.
     if rows != VARIANT and columns != VARIANT and {rows, columns} & set(summary.factors):
         long = long[long["role"] == "variant"]
     by_suite = "suite" not in (rows, columns) and len(summary.suites) > 1
-    blocks = list(long.groupby("suite", sort=False)) if by_suite else [("", long)]
-    names = [str(one) for one in dict.fromkeys(long[rows]) if str(one)]
+    suites = long["suite"].unique() if by_suite else [""]
+    blocks = [(str(one), long[long["suite"] == one] if by_suite else long) for one in suites]
+    names = [str(one) for one in long[rows].unique() if str(one)]
     base = _baseline(summary, rows)
     shown: list[Column] = []
     cells: dict[str, list[Cell]] = {name: [] for name in names}
     for block, part in blocks:
-        for column, found in _block(part, rows, columns, suite=str(block)):
+        for column, found in _block(part, rows, columns, suite=block):
             shown.append(column)
             for name in names:
                 cells[name].append(found.get(name, Cell(state="missing", reason="not in the study")))
         if base in cells:
-            _add_differences(shown, cells, base, suite=str(block))
+            _add_differences(shown, cells, base, suite=block)
     correct_cells(list(cells.values()))
     table = _assemble(summary, long, shown, cells, rows=rows, columns=columns, base=base, metric=metric)
     if lacking:
@@ -105,8 +106,8 @@ def _lacking(long: pd.DataFrame, records: Sequence[Record], *, metric: str, stud
             f"{study}: no score of the metric {metric!r}.{did_you_mean(metric, known)}",
             cure=f"metrics: {', '.join(known)}",
         )
-    has_metric = long.groupby("task", sort=False)["value"].any()
-    return [str(task) for task in has_metric.index[~has_metric]]
+    having = set(long.loc[long["value"].notna(), "task"])
+    return [str(task) for task in dict.fromkeys(long["task"]) if task not in having]
 
 
 def _baseline(summary: StudySummary, rows: str) -> str:
@@ -124,68 +125,21 @@ def _block(
     scale = 100 if values.between(-1, 1).all() else 1
     higher = bool(part["higher_is_better"].dropna().astype(bool).all())
     plain = Column(kind="task", suite=suite, scale=scale, higher_is_better=higher)
+    metrics = part[[columns, "metric"]].drop_duplicates() if columns == "task" else None
     result = []
-    for name, inside in part.groupby(columns, sort=False):
-        if str(name):
-            metrics = {one for one in inside["metric"] if one}
-            shown = metrics.pop() if columns == "task" and len(metrics) == 1 else ""
-            column = replace(plain, task=str(name), metric=shown)
-            result.append((column, _cells(inside, rows, scale=scale)))
+    for name, cells in make_cells(part, rows, scale=scale, columns=columns).items():
+        if name:
+            known: set[str] = set()
+            if metrics is not None:
+                known = {str(one) for one in metrics.loc[metrics[columns] == name, "metric"] if one}
+            column = replace(plain, task=name, metric=known.pop() if len(known) == 1 else "")
+            result.append((column, cells))
     if columns in _MEANS and len(result) > 1:
         for over in _MEANS[columns]:
             title = "" if len(_MEANS[columns]) == 1 else f" ({over}s)"
             column = replace(plain, kind="mean", detail=title)
-            result.append((column, _cells(part, rows, scale=scale, within=over)))
+            result.append((column, make_cells(part, rows, scale=scale, within=over)[""]))
     return result
-
-
-def _cells(part: pd.DataFrame, rows: str, *, scale: int, within: str = "") -> dict[str, Cell]:
-    """Return a cell a row: the mean over seeds of the mean over everything else.
-
-    Args:
-        part: Lines of the long frame that fall into the column.
-        rows: The axis of rows.
-        scale: Of the column.
-        within: An axis whose values count once each, as types do in a mean over types.
-    """
-    # Each task counts once for each variant, whatever its languages.
-    inner = [within] if within in {"type", "language"} else []
-    whole = part.groupby(rows, sort=False)["value"].agg(["count", "size"])
-    grouped = part.groupby([rows, "seed", *inner], sort=False)["value"].mean()
-    if inner:
-        grouped = grouped.groupby([rows, "seed"], sort=False).mean()
-    # A mean over seeds of unequal cells would weigh variants by their seeds.
-    variants = part.groupby([rows, "seed"], sort=False)[VARIANT].nunique()
-    found: dict[str, list[SeedValue]] = {}
-    for row, number, value in grouped.reset_index().itertuples(index=False, name=None):
-        seed = None if number == -1 else int(number)
-        found.setdefault(str(row), []).append(SeedValue(seed=seed, value=float(value)))
-    kinds = variants.groupby(level=0, sort=False).nunique()
-    uneven = {str(name) for name in kinds.index[kinds > 1]}
-    cells = {}
-    for name, count, size in zip(whole.index, whole["count"], whole["size"], strict=True):
-        label = str(name)
-        if count < size:
-            cells[label] = Cell(
-                state="incomplete" if count else "missing",
-                reason=f"{count} of {size} scores are there",
-            )
-        elif label in uneven:
-            cells[label] = Cell(state="incomplete", reason="its variants do not have the same seeds")
-        else:
-            cells[label] = _filled(found[label], scale=scale)
-    return cells
-
-
-def _filled(values: list[SeedValue], *, scale: int) -> Cell:
-    mean, spread = mean_and_spread([one.value for one in values])
-    return Cell(
-        value=mean,
-        text=format_score(mean, scale=scale),
-        spread=spread,
-        spread_text="" if spread is None else format_score(spread, scale=scale),
-        per_seed=tuple(values),
-    )
 
 
 def _add_differences(

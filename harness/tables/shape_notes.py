@@ -7,10 +7,11 @@ other factors. The rule: a row that cannot be compared with the baseline says in
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.records.overlap import Overlap
-from harness.tables.frames import FACTS, TASK_AXES
+from harness.tables.long import TASK_AXES
+from harness.tables.measured import FACTS
 from harness.tables.table import Column, Row
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ _PLURALS = {"query": "queries", "document": "documents", "text": "texts"}
 
 def coverage(long: pd.DataFrame, rows: str) -> dict[str, tuple[int, int]]:
     """Return for each row how many of its tasks have all their scores, and how many there are."""
-    by_task = long["value"].notna().groupby([long[rows], long["suite"], long["task"]], sort=False).all()
-    counts = by_task.groupby(level=0, sort=False).agg(["sum", "size"])
+    keys = [long[rows], long["suite"], long["task"]]
+    by_task = long["value"].notna().groupby(keys, sort=False, observed=True).all()
+    counts = by_task.groupby(level=0, sort=False, observed=True).agg(["sum", "size"])
     return {
         str(name): (int(whole), int(size))
         for name, whole, size in zip(counts.index, counts["sum"], counts["size"], strict=True)
@@ -35,10 +37,9 @@ def unbalanced(long: pd.DataFrame, rows: str, base: str, factors: Sequence[str])
     others = [name for name in factors if name != rows]
     if rows not in factors or not others:
         return {}
-    contexts = {
-        str(name): set(part[others].itertuples(index=False, name=None))
-        for name, part in long.groupby(rows, sort=False)
-    }
+    contexts: dict[str, set[tuple[str, ...]]] = {}
+    for name, *levels in long[[rows, *others]].drop_duplicates().itertuples(index=False, name=None):
+        contexts.setdefault(str(name), set()).add(tuple(levels))
     return {
         name: f"Not over the same levels of {', '.join(others)} as {base}: no effect of {rows} alone."
         for name, found in contexts.items()
@@ -51,26 +52,35 @@ def unlike_rows(long: pd.DataFrame, rows: str, base: str) -> dict[str, str]:
     if rows in TASK_AXES:
         return {}
     present = long[long["value"].notna()]
-    place = ["suite", "task"]
     found: dict[str, list[str]] = {}
     for fact in FACTS:
-        if (present.groupby(place)[fact].nunique() <= 1).all():
+        kinds = present[["suite", "task", fact]].drop_duplicates()
+        if not kinds.duplicated(["suite", "task"]).any():
             continue
-        by_row: Any = present.groupby([rows, *place])[fact].agg(
-            lambda values: " and ".join(sorted({value or "none" for value in values}))
-        )
-        wide = by_row.unstack(level=0)
-        if base not in wide:
-            continue
-        for name in wide.columns:
-            both = wide[name].notna() & wide[base].notna()
-            differing = wide.index[both & (wide[name] != wide[base])]
-            if len(differing):
-                tasks = ", ".join(task for _, task in differing)
-                found.setdefault(str(name), []).append(f"{fact.replace('_', ' ')} ({tasks})")
+        texts = _texts(present[[rows, "suite", "task", fact]])
+        own = texts.get(base, {})
+        for name in sorted(texts):
+            differing = [
+                task
+                for (suite, task), text in sorted(texts[name].items())
+                if text != own.get((suite, task), text)
+            ]
+            if differing:
+                found.setdefault(name, []).append(f"{fact.replace('_', ' ')} ({', '.join(differing)})")
     return {
         name: f"Not measured in the same way as {base}: {'; '.join(texts)}."
         for name, texts in found.items()
+    }
+
+
+def _texts(present: pd.DataFrame) -> dict[str, dict[tuple[str, str], str]]:
+    """Return row -> suite and task -> what is told of it in the last column."""
+    values: dict[str, dict[tuple[str, str], set[str]]] = {}
+    for name, suite, task, value in present.drop_duplicates().itertuples(index=False, name=None):
+        values.setdefault(str(name), {}).setdefault((suite, task), set()).add(value or "none")
+    return {
+        name: {place: " and ".join(sorted(told)) for place, told in places.items()}
+        for name, places in values.items()
     }
 
 

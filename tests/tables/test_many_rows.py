@@ -16,6 +16,7 @@ from scipy import stats
 
 from harness.records.schema import Record
 from harness.records.summary import Member, RowSummary, SuiteSummary
+from harness.tables.aggregate import group_means
 from harness.tables.build import build_table
 from harness.tables.levels import (
     each_over_both,
@@ -89,6 +90,28 @@ def test_in_a_large_family_p_can_be_smaller_than_draws_can_tell() -> None:
     assert [one.p_value for one in many] == pytest.approx(plain)
     unclear = _normal(2, 200, lift=0.0)
     assert over_queries(unclear, family=50_000) == over_queries(unclear)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.floats(-1e6, 1e6)), min_size=1, max_size=60),
+    st.randoms(use_true_random=False),
+)
+def test_means_of_groups_are_exact_whatever_the_order(
+    pairs: list[tuple[int, float]], draw: random.Random
+) -> None:
+    def found(listed: list[tuple[int, float]]) -> dict[int, float]:
+        groups, means = group_means(np.array([v for _, v in listed]), np.array([g for g, _ in listed]))
+        assert list(groups) == list(dict.fromkeys(g for g, _ in listed)) or len(groups) == len(listed)
+        return dict(zip(groups.tolist(), means.tolist(), strict=True))
+
+    expected = {
+        group: math.fsum(own) / len(own)
+        for group in {g for g, _ in pairs}
+        for own in [[v for g, v in pairs if g == group]]
+    }
+    shuffled = list(pairs)
+    draw.shuffle(shuffled)
+    assert found(pairs) == found(shuffled) == expected
 
 
 studies = st.builds(

@@ -17,7 +17,7 @@ from harness.errors import RecordError
 from harness.records.schema import Record
 from harness.records.store import write_records
 from harness.records.summary import Member, RowSummary, StudySummary, SuiteSummary, write_summary
-from harness.tables import frame, shape
+from harness.tables import build_table, frame, shape
 from harness.tables.table import Table
 from tests.tables.lookup import cell_of, row_of
 
@@ -167,6 +167,56 @@ def test_another_metric_leaves_out_the_tasks_without_it() -> None:
     table = _shape("variant", "task", more, metric="r")
     assert [column.task for column in table.columns if column.kind == "task"] == ["T3"]
     assert "Left out, since they have no r: T1, T2." in table.notes
+
+
+def test_a_metric_that_is_nought_everywhere_is_there() -> None:
+    more = [
+        *RECORDS,
+        *(
+            replace(one, metric="r", is_main=False, value=0.0 if one.task == "T3" else 0.5)
+            for one in RECORDS
+            if one.task != "T1"
+        ),
+    ]
+    table = _shape("variant", "task", more, metric="r")
+    assert cell_of(table, "a=x, b=p", "T3").value == 0
+    assert "Left out, since they have no r: T1." in table.notes
+
+
+@pytest.mark.parametrize(("rows", "columns"), [("language", "variant"), ("variant", "language")])
+def test_a_task_that_nobody_measured_has_no_language_of_its_own(rows: str, columns: str) -> None:
+    fewer = [one for one in RECORDS if one.task != "T2"]
+    table = _shape(rows, columns, fewer)
+    labels = [row.label for row in table.rows] + [column.task for column in table.columns]
+    assert "nan" not in labels
+    assert {"eng-Latn", "deu-Latn"} <= set(labels)
+
+
+@pytest.mark.parametrize("summary", [replace(_summary(), suites=()), replace(_summary(), rows=())])
+def test_a_study_of_nothing_has_an_empty_table(summary: StudySummary) -> None:
+    table = shape(replace(summary, baseline=None), RECORDS, rows="variant", columns="task")
+    assert not table.columns or not table.rows
+
+
+@given(st.data())
+@settings(max_examples=15)
+def test_scores_are_those_of_the_studys_own_table(data: st.DataObject) -> None:
+    """To the last digit, gaps included, whatever is missing and whatever shape it has."""
+    gone = data.draw(st.sets(st.integers(0, len(RECORDS) - 1), max_size=6))
+    values = data.draw(st.lists(st.floats(0, 1), min_size=len(RECORDS), max_size=len(RECORDS)))
+    records = [
+        replace(one, value=value)
+        for number, (one, value) in enumerate(zip(RECORDS, values, strict=True))
+        if number not in gone
+    ]
+    shaped, own = _shape("variant", "task", records), build_table(_summary(), records)
+    for row in _summary().rows:
+        for task in TASKS:
+            one, other = cell_of(shaped, row.label, task), cell_of(own, row.label, f"s/{task}")
+            if other.state == "ok":
+                assert (one.value, one.per_seed, one.text) == (other.value, other.per_seed, other.text)
+            else:
+                assert one.value is None
 
 
 @pytest.mark.parametrize(
