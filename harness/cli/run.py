@@ -176,7 +176,7 @@ def _finish(
 ) -> None:
     """Write records, tables and page, and tell where they are."""
     from harness.cli.display import show_table
-    from harness.report.content import build_report
+    from harness.report.content import Report
     from harness.report.write import write_report
     from harness.tables.queries import read_queries
 
@@ -188,7 +188,7 @@ def _finish(
     if as_json:
         print_json(_as_json(plan, summary, files, store))
         return
-    show_table(build_report(study_summary, records, queries=queries).table)
+    show_table(Report(study_summary, records, queries=queries).table)
     counts = summary.counts()
     cancelled = f", {len(summary.cancelled)} cancelled" if summary.cancelled else ""
     sys.stderr.write(

@@ -1,15 +1,14 @@
 """Everything that a report says, before it has a form.
 
-Owns `Report`: the three tables, the findings, and how they were made. The rule: it is a function of the
+Owns `Report`: the tables, the findings, and how they were made. The rule: it is a function of the
 summary and the set of records, without clock, host or present package versions, so that a report rebuilt
-in a year has the same bytes.
+in a year has the same bytes. What a format does not show is not worked out for it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 from harness.identity import fingerprint
 from harness.records.schema import Record
@@ -25,43 +24,8 @@ from harness.tables.views import delta_table, effect_table, interaction_table
 _SIGNATURE_PACKAGES = ("sentence-transformers", "torch", "transformers")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What every renderer lays out."""
-
-    name: str
-    question: str
-    factors: dict[str, tuple[str, ...]]
-    table: Table
-    deltas: Table | None
-    """Each row minus the baseline; None without a baseline or a second whole row."""
-    effects: Table | None
-    """Main effects on every column; None where no two rows differ in one factor only."""
-    interactions: Table | None
-    """Shares of variance of factors and their pairs; None unless the variants are a full grid."""
-    primary_effects: tuple[Effect, ...]
-    """Main effects on the primary column, with their estimates of noise."""
-    findings: tuple[Finding, ...]
-    settings: dict[str, dict[str, str]]
-    """Group -> name -> value; what comes before the first dot of a setting is its group."""
-    versions: dict[str, str]
-    """Package -> version at the time of measuring; several are listed with commas."""
-    evaluators: tuple[str, ...]
-    num_records: int
-    signature: str
-    """One line that names the study, its extent, its evaluators and the hash of its records."""
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        """Return the tables that are there: the main one, differences, main effects, interactions."""
-        found = (self.table, self.deltas, self.effects, self.interactions)
-        return tuple(one for one in found if one is not None)
-
-
-def build_report(
-    summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
-) -> Report:
-    """Return what a report on `summary` and `records` says.
+    """What every renderer lays out, each part worked out when it is first asked for.
 
     Args:
         summary: The study.
@@ -71,31 +35,76 @@ def build_report(
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
-    merged = merge(records)
-    table = build_table(summary, merged, queries=queries)
-    effects = (
-        []
-        if table.primary is None
-        else main_effects(table, table.primary, factors=dict(summary.factors))
-    )
-    versions = _versions(merged)
-    evaluators = tuple(sorted({record.evaluator for record in merged if record.evaluator}))
-    return Report(
-        name=summary.name,
-        question=summary.question,
-        factors=dict(summary.factors),
-        table=table,
-        deltas=delta_table(table),
-        effects=effect_table(table, factors=summary.factors),
-        interactions=interaction_table(table, factors=summary.factors),
-        primary_effects=tuple(effects),
-        findings=tuple(find(table, effects)),
-        settings=_grouped(summary.settings),
-        versions=versions,
-        evaluators=evaluators,
-        num_records=len(merged),
-        signature=_sign(summary, merged, table, versions=versions, evaluators=evaluators),
-    )
+
+    def __init__(
+        self, summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+    ) -> None:
+        self._summary = summary
+        self._records = merge(records)
+        self.name = summary.name
+        self.question = summary.question
+        self.factors = dict(summary.factors)
+        self.num_records = len(self._records)
+        self.table = build_table(summary, self._records, queries=queries)
+
+    @cached_property
+    def deltas(self) -> Table | None:
+        """Each row minus the baseline; None without a baseline or a second whole row."""
+        return delta_table(self.table)
+
+    @cached_property
+    def effects(self) -> Table | None:
+        """Main effects on every column; None where no two rows differ in one factor only."""
+        return effect_table(self.table, factors=self.factors)
+
+    @cached_property
+    def interactions(self) -> Table | None:
+        """Shares of variance of factors and their pairs; None unless the variants are a full grid."""
+        return interaction_table(self.table, factors=self.factors)
+
+    @cached_property
+    def tables(self) -> tuple[Table, ...]:
+        """The tables that are there: the main one, differences, main effects, interactions."""
+        found = (self.table, self.deltas, self.effects, self.interactions)
+        return tuple(one for one in found if one is not None)
+
+    @cached_property
+    def primary_effects(self) -> tuple[Effect, ...]:
+        """Main effects on the primary column, with their estimates of noise."""
+        if self.table.primary is None:
+            return ()
+        return tuple(main_effects(self.table, self.table.primary, factors=self.factors))
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the numbers say, in sentences."""
+        return tuple(find(self.table, self.primary_effects))
+
+    @cached_property
+    def settings(self) -> dict[str, dict[str, str]]:
+        """Group -> name -> value; what comes before the first dot of a setting is its group."""
+        return _grouped(self._summary.settings)
+
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Package -> version at the time of measuring; several are listed with commas."""
+        return _versions(self._records)
+
+    @cached_property
+    def evaluators(self) -> tuple[str, ...]:
+        """Packages and versions that computed the values."""
+        return tuple(sorted({record.evaluator for record in self._records if record.evaluator}))
+
+    @cached_property
+    def signature(self) -> str:
+        """One line that names the study, its extent, its evaluators and the hash of its records."""
+        return _sign(
+            self._summary,
+            self._records,
+            self.table,
+            versions=self.versions,
+            evaluators=self.evaluators,
+        )
 
 
 def _grouped(settings: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -126,8 +135,7 @@ def _sign(
     tasks = sum(column.kind == "task" for column in table.columns)
     seeds = sorted({seed for row in table.rows for seed in row.seeds})
     # How long a measurement took is no part of what was measured: a rerun signs the same.
-    measured = [dataclasses.replace(record, wall_seconds=None, tokens=None) for record in records]
-    digest = fingerprint([summary, dump_records(measured)])
+    digest = fingerprint([summary, dump_records(records, without=("wall_seconds", "tokens"))])
     parts = [
         summary.name,
         f"{variants} variants + {len(table.rows) - variants} references x {tasks} tasks",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
-from harness.report.content import build_report
+from harness.report.content import Report
 from harness.report.delimited import render_csv
 from harness.report.latex import render_latex
 from harness.report.markdown import render_markdown
@@ -39,7 +39,7 @@ def render_report(
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
-    report = build_report(summary, records, queries=queries)
+    report = Report(summary, records, queries=queries)
     return {name: render(report) for name, render in RENDERERS.items()}
 
 
@@ -55,7 +55,7 @@ def render_one(
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
-    return RENDERERS[name](build_report(summary, records, queries=queries))
+    return RENDERERS[name](Report(summary, records, queries=queries))
 
 
 def write_report(

@@ -113,7 +113,7 @@ def _task_column(task: TaskKey, scores: Scores) -> Column:
         task=task[1],
         metric=first.metric if first else "",
         higher_is_better=first.higher_is_better if first else True,
-        scale=100 if ways.least >= -1 and ways.greatest <= 1 else 1,
+        scale=100 if scores.is_share(task) else 1,
         num_queries=counts.pop() if len(counts) == 1 else None,
     )
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.tables.differences import difference
@@ -83,30 +83,35 @@ class Effect:
         return self.exceeds_noise and self.knows_seeds and not self.num_unlike
 
 
-def main_effects(table: Table, column: int, *, factors: dict[str, tuple[str, ...]]) -> list[Effect]:
+def main_effects(table: Table, column: int, *, factors: Mapping[str, tuple[str, ...]]) -> list[Effect]:
     """Return the effect on a column of each level of each factor, against the factor's reference level.
 
     The reference level is the baseline's, or the first one listed. A pair of rows counts if both are
     variants with a whole value in the column.
     """
-    effects = []
+    return effects_by_column(table, [column], factors=factors)[column]
+
+
+def effects_by_column(
+    table: Table, columns: Sequence[int], *, factors: Mapping[str, tuple[str, ...]]
+) -> dict[int, list[Effect]]:
+    """Return the main effects on each of several columns, for which rows are paired once."""
+    found: dict[int, list[Effect]] = {column: [] for column in columns}
     baseline = next((row for row in table.rows if row.is_baseline), None)
     for factor, levels in factors.items():
         start = baseline.levels.get(factor) if baseline else None
         reference = start if start in levels else next(iter(levels), "")
         for level in levels:
-            if level != reference:
+            if level == reference:
+                continue
+            pairs = _row_pairs(table.rows, factor=factor, from_level=reference, to_level=level)
+            for column in columns:
                 effect = combine_pairs(
-                    table,
-                    column,
-                    _row_pairs(table.rows, factor=factor, from_level=reference, to_level=level),
-                    factor=factor,
-                    from_level=reference,
-                    to_level=level,
+                    table, column, pairs, factor=factor, from_level=reference, to_level=level
                 )
                 if effect is not None:
-                    effects.append(effect)
-    return effects
+                    found[column].append(effect)
+    return found
 
 
 def combine_pairs(
@@ -159,13 +164,15 @@ def combine_pairs(
 def _row_pairs(
     rows: Sequence[Row], *, factor: str, from_level: str, to_level: str
 ) -> list[tuple[Row, Row]]:
+    by_levels: dict[frozenset[tuple[str, str]], list[Row]] = {}
     variants = [row for row in rows if row.role == "variant" and factor in row.levels]
+    for row in variants:
+        by_levels.setdefault(frozenset(row.levels.items()), []).append(row)
     return [
         (start, end)
         for start in variants
         if start.levels[factor] == from_level
-        for end in variants
-        if end.levels == {**start.levels, factor: to_level}
+        for end in by_levels.get(frozenset({**start.levels, factor: to_level}.items()), ())
     ]
 
 

@@ -78,6 +78,13 @@ class Scores:
         """Return how the members were measured on a task."""
         return self._ways[self._place[task]]
 
+    def is_share(self, task: TaskKey) -> bool:
+        """Return whether all that was measured on a task lies between -1 and 1."""
+        place = self._place[task]
+        values = [line[place] for line in self._values]
+        parts = [one.value for odd in self._odd[place].values() for one in odd.records]
+        return all(value is None or -1 <= value <= 1 for value in (*values, *parts))
+
     def _sort(self, records: Iterable[Record], models: Mapping[_Model, _Line]) -> None:
         """Put each record where it belongs."""
         slugs = {slug for slug, _ in models}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from harness.records.power import SIGNIFICANT
-from harness.tables.effects import Effect, main_effects
+from harness.tables.effects import Effect, effects_by_column
 from harness.tables.format import format_difference, format_score
 from harness.tables.grid import Term, analyse
 from harness.tables.significance import MARKS, NOT_SIGNIFICANT, explain_marks, mark_of
@@ -61,8 +61,8 @@ def effect_table(table: Table, *, factors: Mapping[str, tuple[str, ...]]) -> Tab
     """Return the main effect of each factor on every column; None where no two rows can be paired."""
     kept = [index for index, column in enumerate(table.columns) if column.kind != "delta"]
     by_change: dict[tuple[str, str, str], dict[int, Effect]] = {}
-    for index in kept:
-        for effect in main_effects(table, index, factors=dict(factors)):
+    for index, found in effects_by_column(table, kept, factors=factors).items():
+        for effect in found:
             change = (effect.factor, effect.from_level, effect.to_level)
             by_change.setdefault(change, {})[index] = effect
     if not by_change:
@@ -143,18 +143,19 @@ def _share_cell(term: Term | None) -> Cell:
 def _as_difference(cell: Cell, column: Column) -> Cell:
     if cell.delta is None:
         return Cell(state=cell.state, reason=cell.reason or "the baseline has no value here")
-    signed = _signed(cell.delta, column)
     inference = cell.inference
     if inference is None:
-        return signed
+        return _signed(cell.delta, column)
     ends = [format_difference(end, scale=column.scale) for end in (inference.low, inference.high)]
     # The interval says what the spread of a few seeds can only hint at.
-    return replace(
-        signed,
+    return Cell(
+        value=cell.delta.value,
+        text=format_difference(cell.delta.value, scale=column.scale),
+        spread=cell.delta.spread,
+        delta=cell.delta,
         inference=inference,
         mark=mark_of(inference),
         interval_text=f"{ends[0]}, {ends[1]}",
-        spread_text="",
     )
 
 

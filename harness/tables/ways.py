@@ -31,27 +31,20 @@ class Ways:
         of_members: The numbers of each member's ways, in the order of its records; nothing for a member
             without a value.
         examples: A record for each way, by number.
-        least: The smallest value of any record.
-        greatest: The largest value of any record.
     """
 
     def __init__(self) -> None:
         self.of_members: list[tuple[int, ...]] = []
         self.examples: list[Record] = []
-        self.least = float("inf")
-        self.greatest = float("-inf")
         self._numbers: dict[tuple[object, ...], int] = {}
 
     def add(self, records: Sequence[Record]) -> None:
         """Add the next member, with the records behind its value."""
-        found = []
-        for record in records:
-            way = (_FIELDS(record), not record.revision, tuple(record.versions.items()))
-            number = self._numbers.setdefault(way, len(self.examples))
-            if number == len(self.examples):
-                self.examples.append(record)
-            found.append(number)
-            if record.value is not None:
-                self.least = min(self.least, record.value)
-                self.greatest = max(self.greatest, record.value)
-        self.of_members.append(tuple(found))
+        self.of_members.append(tuple([self._number(record) for record in records]))
+
+    def _number(self, record: Record) -> int:
+        way = (_FIELDS(record), not record.revision, tuple(record.versions.items()))
+        number = self._numbers.setdefault(way, len(self.examples))
+        if number == len(self.examples):
+            self.examples.append(record)
+        return number

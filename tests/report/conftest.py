@@ -6,9 +6,9 @@ import pytest
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
-from harness.report.content import Report, build_report
+from harness.report.content import Report
 
 
 @pytest.fixture(scope="session")
 def report(summary: StudySummary, records: list[Record]) -> Report:
-    return build_report(summary, records)
+    return Report(summary, records)

@@ -6,7 +6,7 @@ import pytest
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
-from harness.report.content import Report, build_report
+from harness.report.content import Report
 from harness.report.findings import Finding, introduce
 from tests.tables.fake_study import label
 
@@ -26,7 +26,7 @@ def levelled(records: list[Record], levels: dict[str, float], *, step: float = 0
 
 
 def test_a_small_effect_is_called_within_noise(summary: StudySummary, records: list[Record]) -> None:
-    report = build_report(summary, levelled(records, {"off": 0.5, "on": 0.505}))
+    report = Report(summary, levelled(records, {"off": 0.5, "on": 0.505}))
     effect = finding(report, "reconstruction, off → on")
     assert effect.value == "+0.50"
     assert effect.verdict == "within noise"
@@ -34,7 +34,7 @@ def test_a_small_effect_is_called_within_noise(summary: StudySummary, records: l
 
 
 def test_a_large_effect_is_called_clear(summary: StudySummary, records: list[Record]) -> None:
-    report = build_report(summary, levelled(records, {"off": 0.4, "on": 0.6}))
+    report = Report(summary, levelled(records, {"off": 0.4, "on": 0.6}))
     effect = finding(report, "reconstruction, off → on")
     assert effect.value == "+20.00"
     assert effect.verdict == "clear"
@@ -46,7 +46,7 @@ def test_a_large_effect_on_one_seed_is_not_called_clear(
     summary: StudySummary, records: list[Record]
 ) -> None:
     rows = tuple(replace(row, members=row.members[:1]) for row in summary.rows)
-    report = build_report(replace(summary, rows=rows), levelled(records, {"off": 0.4, "on": 0.6}))
+    report = Report(replace(summary, rows=rows), levelled(records, {"off": 0.4, "on": 0.6}))
     effect = finding(report, "reconstruction, off → on")
     assert effect.verdict == "one seed"
     assert "how much a seed moves it is not known" in effect.detail
@@ -61,7 +61,7 @@ def test_without_any_estimate_of_noise_nothing_is_claimed(
         if row.levels.get("pairs") == "headlines"
     )
     unknown = [replace(one, num_queries=None) for one in records]
-    report = build_report(replace(summary, rows=rows), unknown)
+    report = Report(replace(summary, rows=rows), unknown)
     effect = finding(report, "reconstruction")
     assert effect.verdict == "open"
     assert "nothing is claimed" in effect.detail
@@ -74,7 +74,7 @@ def test_rows_that_were_measured_otherwise_are_not_compared(
         replace(one, dataset_revision="bbc2") if one.variant.startswith("on") else one
         for one in levelled(records, {"off": 0.4, "on": 0.6})
     ]
-    effect = finding(build_report(summary, moved), "reconstruction")
+    effect = finding(Report(summary, moved), "reconstruction")
     assert effect.verdict == "not alike"
     assert "not all measured in the same way" in effect.detail
 
@@ -97,12 +97,12 @@ def test_the_best_follows_the_direction_of_the_metric(
         replace(one, higher_is_better=not lower)
         for one in levelled(records, {"off": 0.4, "on": 0.6}, step=0)
     ]
-    assert f"reconstruction={best}" in finding(build_report(summary, turned), "Best variant:").headline
+    assert f"reconstruction={best}" in finding(Report(summary, turned), "Best variant:").headline
 
 
 def test_incomplete_variants_are_counted_and_named(summary: StudySummary, records: list[Record]) -> None:
     fewer = [one for one in records if one.variant != "on-paragraphs-s0"]
-    gap = finding(build_report(summary, fewer), "variants incomplete")
+    gap = finding(Report(summary, fewer), "variants incomplete")
     assert gap.value == "1 of 4"
     assert f"{label('on', 'paragraphs')} (0/4 tasks)" in gap.detail
 
@@ -113,5 +113,5 @@ def test_a_whole_study_has_no_gap(report: Report) -> None:
 
 def test_the_findings_say_what_they_are_about(report: Report, summary: StudySummary) -> None:
     assert introduce(report.table) == "All of it is about the mean over the 3 tasks of news, in points."
-    single = build_report(replace(summary, suites=summary.suites[1:]), [])
+    single = Report(replace(summary, suites=summary.suites[1:]), [])
     assert "bbc-headlines" in introduce(single.table)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
-from harness.report.content import Report, build_report
+from harness.report.content import Report
 from harness.report.delimited import render_csv
 from harness.report.markdown import escape, render_markdown
 from harness.report.structured import render_json
@@ -22,7 +22,7 @@ def table_lines(text: str) -> list[str]:
 
 
 def test_markdown_tables_have_as_many_cells_in_every_line(report: Report) -> None:
-    for text in (render_markdown(report), render_markdown(build_report(*make_hostile()))):
+    for text in (render_markdown(report), render_markdown(Report(*make_hostile()))):
         block: list[int] = []
         for line in [*text.splitlines(), ""]:
             if line.startswith("|"):
@@ -48,7 +48,7 @@ def test_markdown_names_every_footnote_that_a_cell_points_to(
     summary: StudySummary, records: list[Record]
 ) -> None:
     fewer = [one for one in records if one.variant != "on-paragraphs-s0"]
-    text = render_markdown(build_report(summary, fewer))
+    text = render_markdown(Report(summary, fewer))
     marks = set(re.findall(r" \[(\d+)\]", text))
     assert marks
     assert marks <= set(re.findall(r"^- \[(\d+)\]", text, flags=re.MULTILINE))
@@ -114,15 +114,15 @@ def test_settings_are_grouped_by_what_comes_before_the_first_dot(
     summary: StudySummary, records: list[Record]
 ) -> None:
     settings = {"model.base": "a", "model.tuning.rank": "8", "note": "b"}
-    report = build_report(replace(summary, settings=settings), records)
+    report = Report(replace(summary, settings=settings), records)
     assert report.settings == {"model": {"base": "a", "tuning.rank": "8"}, "study": {"note": "b"}}
     assert "- model: base a; tuning.rank 8" in render_markdown(report)
 
 
 def test_the_signature_follows_the_records(summary: StudySummary, records: list[Record]) -> None:
-    same = build_report(summary, list(reversed(records))).signature
-    other = build_report(summary, records[1:]).signature
-    assert same == build_report(summary, records).signature
+    same = Report(summary, list(reversed(records))).signature
+    other = Report(summary, records[1:]).signature
+    assert same == Report(summary, records).signature
     assert same != other
     assert re.search(r"records [0-9a-f]{12}$", same)
     assert "mteb 2.26.24" in same

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.report.comparison import render_comparison
-from harness.report.content import Report, build_report
+from harness.report.content import Report
 from harness.report.latex import escape, render_latex
 from harness.report.single import render_single
 from harness.tables.compare import compare
@@ -56,7 +56,7 @@ def test_environments_are_balanced_and_ruled_by_booktabs(report: Report) -> None
 
 
 def test_every_line_of_a_tabular_has_its_number_of_columns() -> None:
-    text = render_latex(build_report(*make_hostile()))
+    text = render_latex(Report(*make_hostile()))
     found = re.findall(r"\\begin\{tabular\}\{(lr+)\}(.*?)\\end\{tabular\}", text, re.DOTALL)
     assert len(found) == 3
     for spec, body in found:
@@ -88,7 +88,7 @@ def _shown(report: Report, kind: str) -> str:
         rows = [row for row in summary.rows if row.levels.get("pairs") == "headlines"]
         sides = [side_of(summary, records, row) for row in rows]
         return render_comparison(compare(*sides), "tex")
-    return render_latex(report if kind == "plain" else build_report(*make_hostile()))
+    return render_latex(report if kind == "plain" else Report(*make_hostile()))
 
 
 @pytest.mark.parametrize("kind", ["plain", "hostile", "shaped", "compared"])

@@ -8,7 +8,7 @@ import pytest
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
-from harness.report.content import Report, build_report
+from harness.report.content import Report
 from harness.report.page import render_page, soften
 from tests.report.hostile import EVIL, make_hostile
 
@@ -58,7 +58,7 @@ def outline(page: str) -> Outline:
 
 @pytest.fixture(scope="module")
 def hostile_page() -> str:
-    return render_page(build_report(*make_hostile()))
+    return render_page(Report(*make_hostile()))
 
 
 def test_the_page_loads_nothing_from_anywhere(page: str, outline: Outline) -> None:
@@ -175,7 +175,7 @@ def test_signs_are_real_minus_signs(page: str, outline: Outline) -> None:
 
 
 def test_a_study_without_any_record_still_has_a_page(summary: StudySummary) -> None:
-    outline = Outline(render_page(build_report(summary, [])))
+    outline = Outline(render_page(Report(summary, [])))
     assert "No variant is complete yet" in outline.text
     assert "harness run reconstruction-news" in outline.text
     assert not outline.all("circle")
@@ -185,7 +185,7 @@ def test_a_study_of_one_row_has_neither_differences_nor_effects(
     summary: StudySummary, records: list[Record]
 ) -> None:
     alone = replace(summary, rows=summary.rows[:1])
-    outline = Outline(render_page(build_report(alone, records)))
+    outline = Outline(render_page(Report(alone, records)))
     assert len(outline.all("table")) == 1
 
 
