@@ -151,7 +151,12 @@ def _summarise(study: Study, plan: Plan) -> StudySummary:
             for row, config in zip(rows, configs, strict=True)
         ),
         suites=tuple(
-            SuiteSummary(name=name, evaluator=suite.evaluator, tasks=suite.tasks)
+            SuiteSummary(
+                name=name,
+                evaluator=suite.evaluator,
+                tasks=suite.tasks,
+                benchmark=suite.benchmark or "",
+            )
             for name, suite in study.suites.items()
         ),
         in_domain=in_domain_tasks(study),

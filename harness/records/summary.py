@@ -47,6 +47,10 @@ class RowSummary:
     """Quantities that follow from the configuration, such as negatives a query, by name."""
 
 
+TIERS = ("smoke", "nano", "lite", "full")
+"""Suites by the time that they take, from minutes to days."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteSummary:
     """One suite: the tasks over which its mean is taken."""
@@ -54,6 +58,13 @@ class SuiteSummary:
     name: str
     evaluator: str
     tasks: tuple[str, ...]
+    benchmark: str = ""
+    """The benchmark that it is, by mteb's name or this project's; empty for a list of tasks."""
+
+    @property
+    def tier(self) -> str:
+        """How much of an evaluation it is: `smoke`, `nano`, `lite` or `full`, else `other`."""
+        return self.benchmark if self.benchmark in TIERS else "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

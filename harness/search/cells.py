@@ -197,7 +197,12 @@ class Cells:
             baseline=None,
             rows=(RowSummary(label=row.label, levels={}, members=members),),
             suites=tuple(
-                SuiteSummary(name=name, evaluator=suite.evaluator, tasks=suite.tasks)
+                SuiteSummary(
+                    name=name,
+                    evaluator=suite.evaluator,
+                    tasks=suite.tasks,
+                    benchmark=suite.benchmark or "",
+                )
                 for name, suite in self.study.suites.items()
             ),
         )

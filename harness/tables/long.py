@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VARIANT = "variant"
-TASK_AXES = ("task", "type", "language", "suite", "domain", "leaked")
+TASK_AXES = ("task", "type", "language", "suite", "tier", "domain", "leaked")
 """Properties of a task that can be rows or columns, beside `variant` and the study's factors."""
 
 
@@ -116,8 +116,10 @@ def _properties(
     examples = measured.examples()
     # One split for all rows, so that they are compared on the same tasks.
     in_domain = summary.in_domain or ()
+    tiers = {suite.name: suite.tier for suite in summary.suites}
     return {
         "suite": [suite for suite, _, _ in places],
+        "tier": [tiers[suite] for suite, _, _ in places],
         "task": [task for _, task, _ in places],
         "domain": ["in-domain" if task in in_domain else "zero-shot" for _, task, _ in places],
         "leaked": [overlap.standing(task) if overlap else "" for _, task, _ in places],

@@ -52,8 +52,9 @@ def shape(
     Args:
         summary: The study.
         records: Its records.
-        rows: `variant`, a factor, `task`, `type`, `language`, `suite`, `domain` (in-domain for some
-            variant, or zero-shot for all) or `leaked` (leaked for some variant, or clean for all).
+        rows: `variant`, a factor, `task`, `type`, `language`, `suite`, `tier` (`smoke`, `nano`, `lite`,
+            `full`, by the suite's benchmark), `domain` (in-domain for some variant, or zero-shot for
+            all) or `leaked` (leaked for some variant, or clean for all).
         columns: The same, another one.
         metric: Name of a metric; each task's main one if empty.
         suite: One suite; all if empty.
@@ -70,7 +71,7 @@ def shape(
     # References have no levels: they are lines of a table of variants only.
     if rows != VARIANT and columns != VARIANT and {rows, columns} & set(summary.factors):
         long = long[long["role"] == "variant"]
-    by_suite = "suite" not in (rows, columns) and len(summary.suites) > 1
+    by_suite = not {"suite", "tier"} & {rows, columns} and len(summary.suites) > 1
     suites = long["suite"].unique() if by_suite else [""]
     blocks = [(str(one), long[long["suite"] == one] if by_suite else long) for one in suites]
     names = [str(one) for one in long[rows].unique() if str(one)]

@@ -274,3 +274,21 @@ def test_tasks_that_any_variant_was_trained_for_are_kept_apart_from_zero_shot_on
 def test_without_word_of_the_training_data_no_task_is_called_zero_shot() -> None:
     with pytest.raises(RecordError, match=r"not known which tasks are zero-shot"):
         shape(_summary(), list(_records()), rows="variant", columns="domain")
+
+
+def test_suites_of_one_tier_stand_in_one_column() -> None:
+    suites = (
+        SuiteSummary(name="a", evaluator="mteb", tasks=("T1",), benchmark="nano"),
+        SuiteSummary(name="b", evaluator="mteb", tasks=("T2",), benchmark="nano"),
+        SuiteSummary(name="c", evaluator="mteb", tasks=("T3",), benchmark="BEIR"),
+    )
+    summary = replace(_summary(), suites=suites)
+    place = {task: suite.name for suite in suites for task in suite.tasks}
+    records = [replace(one, suite=place[one.task]) for one in _records()]
+    table = shape(summary, records, rows="variant", columns="tier")
+    by_task = shape(_summary(), list(_records()), rows="variant", columns="task")
+    for row in summary.rows:
+        known = {name: cell_of(by_task, row.label, name).value or 0 for name in TASKS}
+        nano = cell_of(table, row.label, "nano").value
+        assert nano == pytest.approx((known["T1"] + known["T2"]) / 2)
+        assert cell_of(table, row.label, "other").value == pytest.approx(known["T3"])
