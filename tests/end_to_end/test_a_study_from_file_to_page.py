@@ -107,13 +107,7 @@ def test_a_trained_variant_loads_as_a_sentence_transformer_with_the_same_embeddi
 def test_status_and_plan_say_that_all_is_done(finished: Finished) -> None:
     desk, _ = finished
     status = json.loads(desk.harness("status", "--json").stdout)
-    assert status["counts"] == {
-        "done": NUM_STEPS,
-        "running": 0,
-        "failed": 0,
-        "interrupted": 0,
-        "waiting": 0,
-    }
+    assert {state: number for state, number in status["counts"].items() if number} == {"done": NUM_STEPS}
     plan = json.loads(desk.harness("plan", "--json").stdout)
     assert plan["counts"] == {"run": 0, "reuse": NUM_STEPS, "wait": 0}
 

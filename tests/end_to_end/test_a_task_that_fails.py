@@ -31,9 +31,11 @@ def test_data_without_the_split_that_is_scored_is_named_and_nothing_else_is_lost
     done = desk.harness("run", "--json", "--mirror", str(mirror))
     assert done.returncode == 1, done.stderr
     said = json.loads(done.stdout)
-    assert said["steps"] == {"run": 0, "reused": NUM_STEPS, "failed": 4, "skipped": 2}, (
-        "after some models failed alike on this task, the others are not tried on it"
-    )
+    steps = said["steps"]
+    assert (steps["run"], steps["reused"], steps["failed"] + steps["skipped"]) == (0, NUM_STEPS, 6)
+    # After some models failed alike on this task, those that are not under way are not tried on it.
+    assert steps["failed"] >= 3
+    assert steps["skipped"] >= 1
     assert all("mteb/scifact" in failure["message"] for failure in said["failures"])
     assert all(Path(failure["log"]).is_file() for failure in said["failures"])
 
