@@ -3,7 +3,8 @@
 Run as `make bench`. The files are made up in mteb's layout, with as many metrics as real ones; their
 peer is mteb's own loader of a results folder. The table is 1,000 variants on 56 tasks with 3 seeds;
 its peer is a loop over the records that fills a dictionary cell by cell, with the same means and the
-same rule for what is incomplete. The last rows are whole processes, from start to exit.
+same rule for what is incomplete, and whole processes, from start to exit. A study of that size has its
+own table in `study_tables`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.measure import Row, compare_rates, describe, report
+from benchmarks.study_tables import measure_study
 from harness.records.bulk import TABLE_COLUMNS, read_frame, write_bulk
 from harness.records.facts import find_suite, published_metric
 from harness.records.importing import read_mteb_folder, store_records
@@ -56,7 +59,14 @@ def main() -> None:
                 repeats=3,
             )
         )
-        rows += _measure_processes(records, size)
+        rows += _measure_processes(
+            f"`harness tables` of {size}",
+            ["tables", str(records), "--suite", SUITE, "--format", "csv"],
+            "from pathlib import Path\nfrom harness.records.bulk import read_frame\n"
+            "from benchmarks.tables import table_by_loops\n"
+            f"table_by_loops(read_frame(Path({str(records)!r})))\n",
+        )
+        rows += measure_study(Path(folder) / "study", _measure_processes)
         report("tables", rows)
 
 
@@ -136,24 +146,20 @@ def _measure_import(folder: Path) -> Row:
     )
 
 
-def _measure_processes(folder: Path, size: str) -> list[Row]:
+def _measure_processes(name: str, command: Sequence[str], plain: str) -> list[Row]:
+    """Return time and peak memory of our command and the peer's code, each from start to exit."""
     ours = (
-        f"sys.argv = ['harness', 'tables', {str(folder)!r}, '--suite', {SUITE!r}, '--format', 'csv']\n"
+        f"sys.argv = {['harness', *command]!r}\n"
         "from harness.cli.main import app\napp(standalone_mode=False)\n"
-    )
-    plain = (
-        "from pathlib import Path\nfrom harness.records.bulk import read_frame\n"
-        "from benchmarks.tables import table_by_loops\n"
-        f"table_by_loops(read_frame(Path({str(folder)!r})))\n"
     )
     pairs = [(_run(ours), _run(plain)) for _ in range(3)]
     rows = []
-    for place, unit in enumerate(("s", "MB")):
+    for place, (unit, title) in enumerate((("s", "time"), ("MB", "peak memory"))):
         mine = statistics.median(first[place] for first, _ in pairs)
         peer = statistics.median(second[place] for _, second in pairs)
         rows.append(
             Row(
-                name=f"`harness tables` of {size}, {'time' if unit == 's' else 'peak memory'}",
+                name=f"{name}, {title}",
                 unit=unit,
                 ours=round(mine, 3),
                 peer=round(peer, 3),

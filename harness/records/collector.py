@@ -21,4 +21,7 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         if was_running:
+            # What was made is old now, without a first search through all of it.
+            gc.freeze()
+            gc.unfreeze()
             gc.enable()
