@@ -10,7 +10,8 @@ differences mean is left to `harness.tables`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from harness.errors import RecordError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 Unit = Literal["query", "experiment"]
 
@@ -26,6 +28,12 @@ TOP_NAME = "top.parquet"
 TOP_DEPTH = 100
 """Documents a query that are kept."""
 
+_PART = 2**18
+"""Lines that are read at once."""
+_GROUP = 2**20
+"""Lines that are written at once."""
+_Owner = tuple[str, int | None, str]
+"""Variant, seed and suite."""
 _KEYS = ("task", "split", "subset")
 _OWNER = ("variant", "seed", "suite")
 _SCORE_COLUMNS = (*_KEYS, "unit", "metric", "query_id", "value")
@@ -107,26 +115,65 @@ def own_scores(table: pa.Table, *, variant: str, seed: int | None, suite: str) -
 
 
 def write_study_scores(path: Path, tables: Sequence[pa.Table]) -> None:
-    """Write the per-query scores of a whole study, sorted; an old file goes where there are none."""
+    """Write the per-query scores of a whole study, sorted; an old file goes where there are none.
+
+    Models are sorted one by one, and written by the million lines.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not any(table.num_rows for table in tables):
+    groups = _by_owner(tables)
+    if not groups:
         path.unlink(missing_ok=True)
         return
     schema = _schema((*_OWNER, *_SCORE_COLUMNS))
-    plain = pa.schema(
+    order = [(name, "ascending") for name in schema.names if name != "value"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        waiting: list[pa.Table] = []
+        for owner in sorted(groups, key=_sorting):
+            waiting.append(pa.concat_tables(groups.pop(owner)).cast(_plain(schema)).sort_by(order))
+            if sum(one.num_rows for one in waiting) >= _GROUP or not groups:
+                writer.write_table(pa.concat_tables(waiting).combine_chunks().cast(schema))
+                waiting = []
+    temporary.replace(path)
+
+
+def _by_owner(tables: Sequence[pa.Table]) -> dict[_Owner, list[pa.Table]]:
+    """Return the tables by the model and suite that they belong to, cut where they hold several."""
+    import pyarrow.compute as pc
+
+    found: dict[_Owner, list[pa.Table]] = {}
+    for table in tables:
+        names = table.select(_OWNER)
+        names = names.cast(_plain(names.schema))
+        owners = names.group_by(list(_OWNER)).aggregate([]).to_pylist()
+        for owner in owners:
+            part = table
+            for name, value in owner.items() if len(owners) > 1 else ():
+                column = part[name].cast(names.schema.field(name).type)
+                same = pc.is_null(column) if value is None else pc.equal(column, value)
+                part = part.filter(same)
+            found.setdefault((owner["variant"], owner["seed"], owner["suite"]), []).append(part)
+    return found
+
+
+def _sorting(owner: _Owner) -> tuple[str, bool, int, str]:
+    variant, seed, suite = owner
+    return variant, seed is None, seed or 0, suite
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with texts in place of dictionaries."""
+    import pyarrow as pa
+
+    return pa.schema(
         [
             (field.name, pa.string() if pa.types.is_dictionary(field.type) else field.type)
             for field in schema
         ]
     )
-    whole = pa.concat_tables([table.cast(plain) for table in tables])
-    order = [(name, "ascending") for name in schema.names if name != "value"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(whole.sort_by(order).cast(schema), temporary, compression="zstd")
-    temporary.replace(path)
 
 
 def read_study_scores(path: Path) -> pa.Table | None:
@@ -137,21 +184,48 @@ def read_study_scores(path: Path) -> pa.Table | None:
     """
     if not path.is_file():
         return None
-    table = _read(path)
-    lacking = [name for name in (*_OWNER, *_SCORE_COLUMNS) if name not in table.column_names]
+    with _opened(path) as file:
+        _check_columns(file, path)
+        return file.read()
+
+
+def iterate_study_scores(path: Path) -> Iterator[pa.RecordBatch]:
+    """Give the per-query scores of a study part by part, so that a large file is never held whole.
+
+    Raises:
+        RecordError: If the file is missing, damaged or lacks a column.
+    """
+    with _opened(path) as file:
+        _check_columns(file, path)
+        yield from file.iter_batches(batch_size=_PART)
+
+
+def _check_columns(file: pq.ParquetFile, path: Path) -> None:
+    lacking = [name for name in (*_OWNER, *_SCORE_COLUMNS) if name not in file.schema_arrow.names]
     if lacking:
         raise RecordError(
             f"{path}: no column {', '.join(lacking)}", cure="`harness run STUDY` writes it"
         )
-    return table
 
 
 def _read(path: Path) -> pa.Table:
+    with _opened(path) as file:
+        return file.read()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file; not as a dataset, whose import takes a second and brings pandas.
+
+    Raises:
+        RecordError: If it is damaged, whether that shows at once or when it is read.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            yield file
     except (pa.ArrowInvalid, OSError) as error:
         raise RecordError(
             f"{path}: not a Parquet file: {error}", cure="`harness run STUDY` writes it"

@@ -140,7 +140,7 @@ def test_subsets_count_once_each_whatever_their_size(records: list[Record], tmp_
         for name, values in lines.items()
         if name not in {"seed", "value"}
     }
-    scores = QueryScores([pa.table({**lines, **words})])
+    scores = QueryScores([(0, pa.table({**lines, **words}))])
     found = scores.find(Member(slug="m", revision="", seed=None), suite="s", task="T", metric="x")
     assert found is not None
     assert np.mean(found.values) == pytest.approx((0.2 + 1.0) / 2)
