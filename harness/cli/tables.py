@@ -73,9 +73,9 @@ def command(
     """Print a table, made from records alone; needs no model and no data.
 
     STUDY may also be a folder: of a study, of imported records (with --suite), or of a paper.
-    For a study, AXIS is variant, one of its factors, task, type, language, suite, domain or leaked (see
-    `harness data overlap`); with it, a metric or a suite, one table of that shape is printed in place
-    of the study's own.
+    For a study, AXIS is variant, one of its factors, task, type, language, resource or e5-resource
+    (groups of languages), suite, tier, domain or leaked (see `harness data overlap`); with it, a metric
+    or a suite, one table of that shape is printed in place of the study's own.
     With a benchmark's name as --suite, any records are laid out as mteb's leaderboard does; ORDER lists
     revisions by name, or `external`, `none` (kept without one) and `revision` (any other). CSV then
     holds the numbers alone, and what is to be said of them is on stderr.

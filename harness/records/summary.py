@@ -49,6 +49,15 @@ class RowSummary:
 
 TIERS = ("smoke", "nano", "lite", "full")
 """Suites by the time that they take, from minutes to days."""
+_TIER_OF = {
+    "NanoBEIR": "nano",
+    "MTEB(eng, v2)": "lite",
+    "MTEB(eng)": "lite",
+    "MTEB(eng, v1)": "full",
+    "MTEB(eng, classic)": "full",
+    "MTEB": "full",
+}
+"""What mteb calls them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,8 @@ class SuiteSummary:
     @property
     def tier(self) -> str:
         """How much of an evaluation it is: `smoke`, `nano`, `lite` or `full`, else `other`."""
-        return self.benchmark if self.benchmark in TIERS else "other"
+        name = _TIER_OF.get(self.benchmark, self.benchmark)
+        return name if name in TIERS else "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

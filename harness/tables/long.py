@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
+from harness.tables.language_groups import PART_AXES
 from harness.tables.measured import FACTS, Measured, Place, read_measured
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 VARIANT = "variant"
-TASK_AXES = ("task", "type", "language", "suite", "tier", "domain", "leaked")
-"""Properties of a task that can be rows or columns, beside `variant` and the study's factors."""
+TASK_AXES = ("task", "type", *PART_AXES, "suite", "tier", "domain", "leaked")
+"""Properties of a task or its parts that can be rows or columns, beside `variant` and the factors."""
 
 
 def long_frame(
@@ -30,7 +31,7 @@ def long_frame(
     records: Sequence[Record],
     *,
     metric: str = "",
-    by_language: bool = False,
+    by: Sequence[str] = (),
     overlap: Overlap | None = None,
 ) -> pd.DataFrame:
     """Return one line for each score that the study should have.
@@ -39,16 +40,16 @@ def long_frame(
         summary: The study.
         records: Its records, each key once.
         metric: Name of a metric; each task's main one if empty.
-        by_language: Whether a task falls into its languages; a subset in two languages counts in both.
+        by: Of `PART_AXES`: by what a task falls into parts. A subset in two languages counts in both.
         overlap: Which tasks' texts stand in the training pairs; None where nobody looked.
 
     Returns:
         Columns `variant` (label), `role`, `slug`, `revision`, `seed`, one a factor, `suite`, `task`,
-        `domain`, `leaked`, with `by_language` also `language`, `type`, `metric`, `higher_is_better`,
-        then `value` (the mean over splits and subsets; empty unless all are there), and `FACTS`, each
-        as one text.
+        `tier`, `domain`, `leaked`, `type`, `metric`, one for each axis of `by` (empty where nobody
+        recorded a language), `higher_is_better`, then `value` (the mean over splits and subsets; empty
+        unless all are there), and `FACTS`, each as one text.
     """
-    frame = coded_frame(summary, records, metric=metric, by_language=by_language, overlap=overlap)
+    frame = coded_frame(summary, records, metric=metric, by=by, overlap=overlap)
     words = [name for name in frame if frame[name].dtype == "category"]
     return frame.astype(dict.fromkeys(words, "str"))
 
@@ -58,16 +59,16 @@ def coded_frame(
     records: Sequence[Record],
     *,
     metric: str = "",
-    by_language: bool = False,
+    by: Sequence[str] = (),
     overlap: Overlap | None = None,
 ) -> pd.DataFrame:
     """Return `long_frame` with categories in place of texts."""
     import numpy as np
     import pandas as pd
 
-    measured = read_measured(summary, records, metric=metric, by_language=by_language)
+    measured = read_measured(summary, records, metric=metric, by=by)
     rows = [(row, member) for row in summary.rows for member in row.members]
-    places = list(_places(summary, measured, by_language=by_language))
+    places = list(_places(summary, measured, by))
     # Members one after the other, each with all places.
     member = np.repeat(np.arange(len(rows)), len(places))
     place = np.tile(np.arange(len(places)), len(rows))
@@ -81,8 +82,9 @@ def coded_frame(
     for name in summary.factors:
         columns[name] = _words([row.levels.get(name, "") for row, _ in rows], member)
     for name, values in _properties(summary, places, measured, overlap).items():
-        if name != "language" or by_language:
-            columns[name] = _words(values, place)
+        columns[name] = _words(values, place)
+    for number, name in enumerate(by):
+        columns[name] = _words([part[number] for _, _, part in places], place)
     examples = measured.examples()
     is_higher = pd.Series(
         [examples[one].higher_is_better if one in examples else None for one in places], dtype="object"
@@ -98,15 +100,16 @@ def coded_frame(
     return pd.DataFrame(columns)
 
 
-def _places(summary: StudySummary, measured: Measured, *, by_language: bool) -> Iterator[Place]:
+def _places(summary: StudySummary, measured: Measured, by: Sequence[str]) -> Iterator[Place]:
     """Give the places that every row should have, in the study's order."""
-    languages: dict[tuple[str, str], list[str]] = {}
-    for of, task, language in measured.places:
-        languages.setdefault((of, task), []).append(language)
+    parts: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    for of, task, part in measured.places:
+        parts.setdefault((of, task), []).append(part)
     for suite in summary.suites:
         for name in suite.tasks:
-            known = languages.get((suite.name, name), [""]) if by_language else [""]
-            yield from ((suite.name, name, language) for language in known)
+            # Of a task that nobody measured the parts are not known.
+            known = parts.get((suite.name, name), [("",) * len(by)])
+            yield from ((suite.name, name, part) for part in known)
 
 
 def _properties(
@@ -123,7 +126,6 @@ def _properties(
         "task": [task for _, task, _ in places],
         "domain": ["in-domain" if task in in_domain else "zero-shot" for _, task, _ in places],
         "leaked": [overlap.standing(task) if overlap else "" for _, task, _ in places],
-        "language": [language for _, _, language in places],
         "type": [examples[one].task_type if one in examples else "" for one in places],
         "metric": [examples[one].metric if one in examples else "" for one in places],
     }

@@ -1,7 +1,7 @@
 """What was measured of a study, as numbers.
 
-Owns `Measured`: the records of a metric, each with the model and the place (suite, task and maybe
-language) that it belongs to, and what follows for the scores. The rule: the score of a model at a place
+Owns `Measured`: the records of a metric, each with the model and the place (suite, task and maybe a part
+of it) that it belongs to, and what follows for the scores. The rule: the score of a model at a place
 is the mean over splits and subsets, and is there only with all of them that any model has there.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.tables.aggregate import group_means
+from harness.tables.language_groups import labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,13 +28,13 @@ FACTS = ("evaluator", "dataset_revision", "prompt_hash", "versions")
 
 Model = tuple[str, int | None]
 """Slug and seed."""
-Place = tuple[str, str, str]
-"""Suite, task and language; the last is empty where tasks do not fall into languages."""
+Place = tuple[str, str, tuple[str, ...]]
+"""Suite, task and, for each axis by which tasks fall into parts, the part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """The measurements of a study, a line a record and, where asked for, language."""
+    """The measurements of a study, a line a record and part of a task that it counts in."""
 
     models: Mapping[Model, int]
     places: Mapping[Place, int]
@@ -104,9 +105,16 @@ class Measured:
 
 
 def read_measured(
-    summary: StudySummary, records: Sequence[Record], *, metric: str, by_language: bool
+    summary: StudySummary, records: Sequence[Record], *, metric: str, by: Sequence[str]
 ) -> Measured:
-    """Return what `records` hold of the study's tasks in a metric; the main ones if it is empty."""
+    """Return what `records` hold of the study's tasks in a metric; the main ones if it is empty.
+
+    Args:
+        summary: The study.
+        records: Its records, each key once.
+        metric: Name of a metric, or nothing.
+        by: Of `PART_AXES`: by what tasks fall into parts.
+    """
     import numpy as np
 
     models: dict[Model, int] = {}
@@ -130,8 +138,8 @@ def read_measured(
             continue
         if record.revision and revisions[model] and record.revision != revisions[model]:
             continue
-        for language in (record.languages or ("",)) if by_language else ("",):
-            place = places.setdefault((record.suite, record.task, language), len(places))
+        for part in labels(record.languages, tuple(by)):
+            place = places.setdefault((record.suite, record.task, part), len(places))
             lines.append((record, models[model], place))
     return Measured(
         models=models,

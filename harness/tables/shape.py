@@ -21,10 +21,11 @@ from harness.records.summary import StudySummary
 from harness.tables.axes import check_axes
 from harness.tables.differences import difference
 from harness.tables.format import format_difference
+from harness.tables.language_groups import PART_AXES, in_order
 from harness.tables.levels import over_seeds
 from harness.tables.long import VARIANT, coded_frame
 from harness.tables.shape_cells import make_cells
-from harness.tables.shape_notes import coverage, explain, leaks, unbalanced, unlike_rows
+from harness.tables.shape_notes import coverage, explain, leaks, parts, unbalanced, unlike_rows
 from harness.tables.significance import correct_cells
 from harness.tables.standings import standings
 from harness.tables.table import Cell, Column, Footnote, Row, Table
@@ -32,7 +33,7 @@ from harness.tables.table import Cell, Column, Footnote, Row, Table
 if TYPE_CHECKING:
     import pandas as pd
 
-_MEANS = {"task": ("task",), "type": ("task", "type"), "language": ("language",)}
+_MEANS = {"task": ("task",), "type": ("task", "type"), **{axis: (axis,) for axis in PART_AXES}}
 """Columns -> over what their means are taken: tasks as they are, or types that count once each."""
 
 
@@ -52,9 +53,10 @@ def shape(
     Args:
         summary: The study.
         records: Its records.
-        rows: `variant`, a factor, `task`, `type`, `language`, `suite`, `tier` (`smoke`, `nano`, `lite`,
-            `full`, by the suite's benchmark), `domain` (in-domain for some variant, or zero-shot for
-            all) or `leaked` (leaked for some variant, or clean for all).
+        rows: `variant`, a factor, `task`, `type`, `language`, `resource` and `e5-resource` (groups of
+            languages, see `language_groups`), `suite`, `tier` (`smoke`, `nano`, `lite`, `full`, by the
+            suite's benchmark), `domain` (in-domain for some variant, or zero-shot for all) or `leaked`
+            (leaked for some variant, or clean for all).
         columns: The same, another one.
         metric: Name of a metric; each task's main one if empty.
         suite: One suite; all if empty.
@@ -64,8 +66,8 @@ def shape(
         RecordError: If an axis, the metric or the suite is not there, or records contradict each other.
     """
     summary = check_axes(summary, rows=rows, columns=columns, suite=suite, overlap=overlap)
-    by_language = "language" in (rows, columns)
-    long = coded_frame(summary, merge(records), metric=metric, by_language=by_language, overlap=overlap)
+    by = [axis for axis in PART_AXES if axis in (rows, columns)]
+    long = coded_frame(summary, merge(records), metric=metric, by=by, overlap=overlap)
     lacking = _lacking(long, records, metric=metric, study=summary.name) if metric else []
     long = long[~long["task"].isin(lacking)] if lacking else long
     # References have no levels: they are lines of a table of variants only.
@@ -74,7 +76,7 @@ def shape(
     by_suite = not {"suite", "tier"} & {rows, columns} and len(summary.suites) > 1
     suites = long["suite"].unique() if by_suite else [""]
     blocks = [(str(one), long[long["suite"] == one] if by_suite else long) for one in suites]
-    names = [str(one) for one in long[rows].unique() if str(one)]
+    names = in_order(rows, (str(one) for one in long[rows].unique() if str(one)))
     base = _baseline(summary, rows)
     shown: list[Column] = []
     cells: dict[str, list[Cell]] = {name: [] for name in names}
@@ -92,7 +94,7 @@ def shape(
         table = replace(table, notes=(*table.notes, left_out))
     if overlap is not None and "leaked" in (rows, columns):
         table = replace(table, notes=(*table.notes, *leaks(overlap, long["task"])))
-    return table
+    return replace(table, notes=(*table.notes, *parts(long, by, records)))
 
 
 def _lacking(long: pd.DataFrame, records: Sequence[Record], *, metric: str, study: str) -> list[str]:
@@ -128,14 +130,17 @@ def _block(
     plain = Column(kind="task", suite=suite, scale=scale, higher_is_better=higher)
     metrics = part[[columns, "metric"]].drop_duplicates() if columns == "task" else None
     result = []
-    for name, cells in make_cells(part, rows, scale=scale, columns=columns).items():
-        if name:
-            known: set[str] = set()
-            if metrics is not None:
-                known = {str(one) for one in metrics.loc[metrics[columns] == name, "metric"] if one}
-            column = replace(plain, task=name, metric=known.pop() if len(known) == 1 else "")
-            result.append((column, cells))
+    cells = make_cells(part, rows, scale=scale, columns=columns)
+    for name in in_order(columns, filter(None, cells)):
+        known: set[str] = set()
+        if metrics is not None:
+            known = {str(one) for one in metrics.loc[metrics[columns] == name, "metric"] if one}
+        column = replace(plain, task=name, metric=known.pop() if len(known) == 1 else "")
+        result.append((column, cells[name]))
     if columns in _MEANS and len(result) > 1:
+        if columns in PART_AXES:
+            # What is in no language takes no part in a mean over languages, unless it is what lacks.
+            part = part[(part[columns] != "") | part["value"].isna()]
         for over in _MEANS[columns]:
             title = "" if len(_MEANS[columns]) == 1 else f" ({over}s)"
             column = replace(plain, kind="mean", detail=title)

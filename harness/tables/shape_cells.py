@@ -42,7 +42,7 @@ def make_cells(
     cell = across * len(row_names) + down
     values = part["value"].to_numpy()
     by_seed = cell * len(seeds) + seed
-    if within in {"type", "language"}:
+    if within not in {"", "task"}:
         inner, inner_names = _codes(part, within)
         groups, means = group_means(values, by_seed * len(inner_names) + inner)
         groups, means = group_means(means, groups // len(inner_names))

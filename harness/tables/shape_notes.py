@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.records.overlap import Overlap
+from harness.records.schema import Record
+from harness.tables.language_groups import GROUPINGS, describe_grouping
 from harness.tables.long import TASK_AXES
 from harness.tables.measured import FACTS
 from harness.tables.table import Column, Row
@@ -108,6 +110,27 @@ def leaks(overlap: Overlap, tasks: Iterable[str]) -> list[str]:
         for task, reason in sorted(overlap.missing.items())
         if task in shown
     ]
+    return notes
+
+
+def parts(long: pd.DataFrame, by: Sequence[str], records: Iterable[Record]) -> list[str]:
+    """Return sentences that say what groups of languages are, and which tasks fall into none."""
+    if not by:
+        return []
+    notes = []
+    shown = set(long[["suite", "task"]].drop_duplicates().itertuples(index=False, name=None))
+    languages = [
+        language
+        for record in records
+        if record.value is not None and (record.suite, record.task) in shown
+        for language in record.languages
+    ]
+    for axis in by:
+        if axis in GROUPINGS:
+            notes += describe_grouping(axis, languages)
+        unknown = dict.fromkeys(long.loc[long[axis] == "", "task"])
+        if unknown:
+            notes.append(f"Not by {axis}, since no language is recorded: {', '.join(unknown)}.")
     return notes
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RecordError
-from harness.records.summary import read_summary, write_summary
+from harness.records.summary import TIERS, SuiteSummary, read_summary, write_summary
+from harness.study.benchmarks import benchmark_names, named_suites
 from tests.tables.fake_study import make_summary
 
 
@@ -31,3 +32,16 @@ def test_a_file_that_is_no_summary_is_named(tmp_path: Path) -> None:
     path.write_text('{"name": 1}', encoding="utf-8")
     with pytest.raises(RecordError, match=r"study\.json: not a study summary"):
         read_summary(path)
+
+
+def test_a_tier_is_known_by_any_name_of_its_benchmark() -> None:
+    meant = {
+        benchmark_names()[one.benchmark]: name
+        for name, one in named_suites().items()
+        if one.benchmark and not one.tasks
+    }
+    assert set(meant.values()) == set(TIERS) - {"smoke"}
+    for name, benchmark in benchmark_names().items():
+        suite = SuiteSummary(name="s", evaluator="mteb", tasks=(), benchmark=name)
+        expected = name if name in TIERS else meant.get(benchmark, "other")
+        assert suite.tier == expected, name
