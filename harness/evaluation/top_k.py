@@ -4,13 +4,17 @@ Owns `TopK`. The rule: the result is the first k of all documents in one total o
 and, where float32 scores are equal, the documents' own order downwards (their identifiers', as mteb,
 BEIR and trec_eval break ties); it does not depend on how the corpus was cut. No matrix of all scores
 exists: a block of documents is multiplied, what cannot be among the best is dropped at once, and each
-query keeps a few thousand candidates. Documents' vectors may be memory-mapped. Who encodes them, and
-what becomes of a ranking, is left to others.
+query keeps a few thousand candidates. A thread of its own picks the candidates of one block while the
+next is multiplied: floors that are a block old let more candidates through and change no result.
+Documents' vectors may be memory-mapped. Who encodes them, and what becomes of a ranking, is left to
+others.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +24,10 @@ from numpy.typing import NDArray
 # Documents of one product. Always this many, the rest being zeros, so that a document's score is the
 # same whatever follows it.
 _BLOCK = 8192
-# Neighbouring scores that are looked at together.
-_GROUP = 64
-# Queries of one product: bounds memory to about 120 MB a block at k = 1000.
+# Queries of one product: bounds memory to about 160 MB a block at k = 1000.
 _QUERIES = 1024
 _NOTHING = np.iinfo(np.int64).min
-_LOWEST = float(np.finfo(np.float32).min)
+_LOWEST = np.finfo(np.float32).min
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,10 @@ class TopK:
         self._excluded = excluded
         num, width = self._queries.shape
         self._block = torch.zeros(_BLOCK, width)
-        self._scores = torch.empty(min(num, _QUERIES), _BLOCK)
+        # One is filled while candidates are picked from the other.
+        self._scores = [torch.empty(min(num, _QUERIES), _BLOCK) for _ in range(2)]
+        self._picking: list[Future[None]] = []
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="top-k")
         self._kept = [_Kept(min(_QUERIES, num - first), k=k) for first in range(0, num, _QUERIES)]
         self._num_seen = 0
 
@@ -86,6 +91,9 @@ class TopK:
         """Return the best documents of each query, in the order of the queries."""
         if self._num_seen != len(self._places):
             raise ValueError(f"{self._num_seen} documents were added, {len(self._places)} announced")
+        for picking in self._picking:
+            picking.result()
+        self._thread.shutdown()
         order = np.empty(len(self._places), dtype=np.int64)
         order[self._places] = np.arange(len(self._places))
         for kept in self._kept:
@@ -95,31 +103,39 @@ class TopK:
 
     def _ready(self, vectors: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
         found = torch.as_tensor(vectors).to("cpu", torch.float32)
-        return _normalize(found.clone()) if self._is_cosine else found
+        return _normalize(found, out=torch.empty_like(found)) if self._is_cosine else found
 
     def _add_block(self, vectors: torch.Tensor | NDArray[np.floating]) -> None:
         num, start = len(vectors), self._num_seen
         block = self._block
         # Copied, since what is memory-mapped may not be written to.
-        if isinstance(vectors, torch.Tensor):
-            block[:num].copy_(vectors)
+        given = _as_tensor(vectors)
+        if self._is_cosine and given.dtype == torch.float32:
+            _normalize(given, out=block[:num])
         else:
-            block.numpy()[:num] = vectors
+            block[:num].copy_(given)
+            if self._is_cosine:
+                _normalize(block[:num], out=block[:num])
         block[num:] = 0
-        if self._is_cosine:
-            _normalize(block)
         places = self._places[start : start + num]
         for number, kept in enumerate(self._kept):
             first = number * _QUERIES
-            scores = self._scores[: kept.num]
+            scores = self._free_scores()[: kept.num]
             torch.mm(self._queries[first : first + kept.num], block.T, out=scores)
             scores[:, num:] = -torch.inf
             if self._excluded is not None:
                 own = self._excluded[first : first + kept.num] - start
                 rows = np.flatnonzero((own >= 0) & (own < num))
                 scores[rows, own[rows]] = -torch.inf
-            kept.add(scores, places)
+            self._picking.append(self._thread.submit(kept.add, scores.numpy(), places))
         self._num_seen += num
+
+    def _free_scores(self) -> torch.Tensor:
+        """Return room for scores that nobody reads any more, and raise what went wrong in the thread."""
+        while len(self._picking) >= len(self._scores):
+            self._picking.pop(0).result()
+        self._scores.reverse()
+        return self._scores[0]
 
 
 class _Kept:
@@ -130,21 +146,24 @@ class _Kept:
         self._k = k
         self._keys = np.full((num, 2 * k + _BLOCK), _NOTHING, dtype=np.int64)
         self._filled = np.zeros(num, dtype=np.int64)
-        self._floor = torch.full((num, 1), _LOWEST)
+        self._floor = np.full((num, 1), _LOWEST)
+        self._is_found = np.empty((num, _BLOCK), dtype=np.bool_)
 
-    def add(self, scores: torch.Tensor, places: NDArray[np.int64]) -> None:
+    def add(self, scores: NDArray[np.float32], places: NDArray[np.int64]) -> None:
         """Take what is not below the k best so far: scores [queries, documents], -inf to leave out."""
         if not self._filled.any() and self._k < _BLOCK:
             # All would be candidates; at least k of this block are not below its k-th best.
-            worst = np.partition(scores.numpy(), _BLOCK - self._k, axis=1)[:, [_BLOCK - self._k]]
-            self._floor = torch.from_numpy(worst).clamp(min=_LOWEST)
-        rows, columns, found = _found(scores, self._floor)
-        if not len(rows):
+            worst = np.partition(scores, _BLOCK - self._k, axis=1)[:, [_BLOCK - self._k]]
+            self._floor = np.maximum(worst, _LOWEST)
+        np.greater_equal(scores, self._floor, out=self._is_found)
+        found = np.flatnonzero(self._is_found)
+        if not len(found):
             return
-        counts = np.bincount(rows, minlength=self.num)
+        counts = np.bincount(found // _BLOCK, minlength=self.num)
         # The first free place of each query, as far as its earlier candidates here leave it.
-        free = self._filled - np.cumsum(counts) + counts
-        self._keys[rows, free[rows] + np.arange(len(rows))] = _key(found, places[columns])
+        free = np.arange(self.num) * self._keys.shape[1] + self._filled - np.cumsum(counts) + counts
+        keys = _key(scores.reshape(-1)[found], places[found % _BLOCK])
+        self._keys.reshape(-1)[np.repeat(free, counts) + np.arange(len(found))] = keys
         self._filled += counts
         if self._filled.max() > self._k + self._k // 4:
             self._tighten()
@@ -166,27 +185,20 @@ class _Kept:
         np.minimum(self._filled, self._k, out=self._filled)
         is_full = self._filled == self._k
         worst = self._keys[:, : self._k].min(axis=1)
-        floor = np.where(is_full, _score(worst), np.float32(_LOWEST))
-        self._floor = torch.from_numpy(floor[:, None])
+        self._floor = np.where(is_full, _score(worst), _LOWEST)[:, None]
 
 
-def _normalize(vectors: torch.Tensor) -> torch.Tensor:
-    """Bring rows to length one, in place; as `torch.nn.functional.normalize`, in half its time."""
-    return vectors.div_(torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min_(1e-12))
+def _as_tensor(vectors: torch.Tensor | NDArray[np.floating]) -> torch.Tensor:
+    """Return the same memory as a tensor, without torch's warning that it may not be written to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.as_tensor(vectors)
 
 
-def _found(
-    scores: torch.Tensor, floor: torch.Tensor
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return rows, columns and values of the few scores that are not below their row's floor."""
-    # Most groups hold none, which their maximum tells.
-    groups = scores.view(-1, _GROUP)
-    hit = np.flatnonzero((groups.amax(dim=1).view(len(scores), -1) >= floor).numpy())
-    values = groups.numpy()[hit]
-    rows = hit // (_BLOCK // _GROUP)
-    few = np.flatnonzero(values >= floor.numpy()[rows])
-    flat = hit[few // _GROUP] * _GROUP + few % _GROUP
-    return flat // _BLOCK, flat % _BLOCK, values.ravel()[few]
+def _normalize(vectors: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+    """Bring rows to length one; as `torch.nn.functional.normalize`, in half its time."""
+    lengths = torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp_min_(1e-12)
+    return torch.div(vectors, lengths, out=out)
 
 
 def _key(scores: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -44,7 +44,6 @@ def test_the_best_are_those_that_sorting_all_scores_gives_ties_included(
     excluded = generator.integers(-1, num, size=num_queries)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k, "_BLOCK", 64)
-        patch.setattr(top_k, "_GROUP", 16)
         patch.setattr(top_k, "_QUERIES", 5)
         best = TopK(queries, k=k, places=places, is_cosine=False, excluded=excluded)
         for first in range(0, num, cut):
