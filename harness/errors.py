@@ -40,6 +40,10 @@ class DataError(HarnessError):
     """Training or evaluation data that is missing, damaged or not what it was said to be."""
 
 
+class AbsentDataError(DataError):
+    """Data that is not there yet, or of which a part is not: once it is brought, nothing is wrong."""
+
+
 class ProbeError(HarnessError):
     """A model that fails a check which guards against silently wrong numbers."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperCommand
@@ -24,11 +24,12 @@ from harness.cli.options import (
 )
 from harness.cli.run import backend_opener, run_study
 from harness.errors import HarnessError
-from harness.execution.failures import FAILURE_KINDS
+from harness.execution.failures import FAILURE_KINDS, Failure, FailureKind
 from harness.execution.journal import JOURNAL_NAME, Journal
+from harness.execution.policy import Breaker
 from harness.execution.runs import Ask, Runs
 from harness.execution.store import ArtifactStore, default_home
-from harness.plan import Plan, compile_plan
+from harness.plan import Plan, Step, compile_plan
 from harness.plan.selection import select_after
 from harness.study import find_study, load_study
 
@@ -59,6 +60,9 @@ def command(
             help=f"Only what failed so: any, oom, {', '.join(FAILURE_KINDS)}; several with commas.",
         ),
     ] = _ANY,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only what lacked evaluation data: --failed=missing.")
+    ] = False,
     profile: ProfileOption = None,
     priority: PriorityOption = 0,
     home: HomeOption = None,
@@ -73,11 +77,14 @@ def command(
 
     A run of the study that is under way is asked to do it; without one, it is done here.
 
-    Examples: `harness retry quickstart`, `harness retry my-study.yaml --failed=oom`
+    Examples: `harness retry quickstart`, `harness retry my-study.yaml --failed=oom`,
+    `harness retry my-study.yaml --missing`
     """
-    plan = compile_plan(load_study(find_study(study), profile=profile))
+    loaded = load_study(find_study(study), profile=profile)
+    plan = compile_plan(loaded)
     store = ArtifactStore(home or default_home())
-    names = failed_steps(plan, store, kinds_of(failed))
+    kinds = kinds_of("missing" if missing else failed)
+    names = failed_steps(plan, store, kinds, max_same=loaded.queue.max_same_errors)
     if not names:
         sys.stderr.write(f"no step of {plan.study} failed so\n")
         return
@@ -126,14 +133,23 @@ def kinds_of(failed: str) -> set[str]:
     return found
 
 
-def failed_steps(plan: Plan, store: ArtifactStore, kinds: set[str]) -> set[str]:
-    """Return the steps of a plan whose last try failed in one of some ways, and that are not done."""
+def failed_steps(plan: Plan, store: ArtifactStore, kinds: set[str], *, max_same: int) -> set[str]:
+    """Return the steps of a plan whose last try failed in one of some ways, and that are not done.
+
+    With them come those that were never tried since as many as `max_same` like them had failed.
+    """
     latest = Journal(store.home / JOURNAL_NAME).latest()
-    return {
-        name
-        for name, step in plan.steps.items()
-        if (event := latest.get(name)) is not None
-        and event.kind in {"failed", "preempted"}
-        and (event.failure or "error") in kinds
-        and not store.has(step.stage, name)
-    }
+    breaker = Breaker(max_same)
+    failed: set[str] = set()
+    untried: list[Step] = []
+    for name, step in plan.steps.items():
+        if store.has(step.stage, name):
+            continue
+        event = latest.get(name)
+        if event is None:
+            untried.append(step)
+        elif event.kind in {"failed", "preempted"} and (kind := event.failure or "error") in kinds:
+            failed.add(name)
+            failure = Failure(kind=cast("FailureKind", kind), message="", signature=event.signature)
+            breaker.failed(step, failure)
+    return failed | {step.fingerprint for step in untried if breaker.verdict(step) is not None}

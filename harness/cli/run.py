@@ -180,7 +180,8 @@ def _finish(
     from harness.report.write import write_report
     from harness.tables.queries import read_queries
 
-    study_summary, records = collect(study, plan, store, failures={**summary.failed, **summary.given_up})
+    failures = {**summary.failed, **summary.given_up}
+    study_summary, records = collect(study, plan, store, failures=failures, lacking=summary.lacking)
     source = store.study_folder(study.name)
     write_study(study_summary, records, source, per_query=collect_per_query(plan, store, records))
     queries = read_queries(source)

@@ -23,7 +23,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from harness.data.mirrors import check_repository, find_repository
-from harness.errors import DataError
+from harness.errors import AbsentDataError, DataError
 from harness.identity.canonical import file_sha256, fingerprint
 from harness.study.task_facts import Dataset
 
@@ -87,7 +87,7 @@ def hub_folder(dataset: Dataset, *, mirrors: Sequence[Path]) -> Path:
         found = find_repository(dataset.name, mirrors)
         if found is None:
             places = ", ".join(map(str, mirrors))
-            raise DataError(
+            raise AbsentDataError(
                 f"dataset {dataset.name} is not in the mirror ({places})",
                 cure="bring it with harness prefetch, or leave --mirror out to fetch it",
             )

@@ -50,6 +50,11 @@ def new_task(name: str, limits: Limits = _WHOLE) -> Any:
     return task
 
 
+def parts_of(task: Any) -> list[Any]:
+    """Return the tasks that an aggregate is the mean of; of any other task, the task itself."""
+    return list(getattr(task.metadata, "tasks", None) or [task])
+
+
 def mteb_instructions(name: str) -> dict[str, str]:
     """Return side -> the instruction that mteb's metadata gives a task, its type's where it gives none.
 
@@ -57,8 +62,7 @@ def mteb_instructions(name: str) -> dict[str, str]:
     """
     task = new_task(name)
     # An aggregate has the instruction of its parts.
-    parts = list(getattr(task.metadata, "tasks", None) or [task])
-    found = [part.metadata.prompt or part.abstask_prompt for part in parts]
+    found = [part.metadata.prompt or part.abstask_prompt for part in parts_of(task)]
     if any(one != found[0] for one in found):
         raise DataError(
             f"{name}: its parts have different instructions in mteb's metadata",

@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mteb.abstasks.aggregated_task import AbsTaskAggregate
-
 from harness.evaluation.beir_data import load_beir
 from harness.evaluation.beir_runner import beir_texts
+from harness.evaluation.catalogue import parts_of
 from harness.evaluation.encoder import StudyEncoder
 from harness.evaluation.isolation import preserved_random_state, without_bars
 from harness.evaluation.mirror import use_mirrors
-from harness.evaluation.mteb_runner import load_task
 from harness.evaluation.overheads.search import CHUNK_DOCUMENTS, corpus_texts
+from harness.evaluation.task_data import load_task
 from harness.study.benchmarks import Limits
 
 _PART_DOCUMENTS = 4096
@@ -70,8 +69,8 @@ def mteb_corpora(task: str, *, mirrors: Sequence[Path], limits: Limits) -> Itera
         DataError: If the task is unknown or its data is not there or not what the task needs.
     """
     with preserved_random_state(), without_bars(), use_mirrors(mirrors):
-        job, _ = load_task(task, mirrors, limits)
-        for part in job.metadata.tasks if isinstance(job, AbsTaskAggregate) else [job]:
+        for part in parts_of(load_task(task, mirrors, limits)):
+            part.load_data()
             part.convert_v1_dataset_format_to_v2(None)
             for splits in part.dataset.values():
                 for data in splits.values():

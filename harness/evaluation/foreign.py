@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.data.mirrors import find_repository
-from harness.errors import HarnessError
+from harness.errors import AbsentDataError, HarnessError
 from harness.evaluation.bm25 import BM25, evaluate_bm25_mteb
 from harness.evaluation.catalogue import new_task
 from harness.evaluation.encoder import Competitor
@@ -23,6 +23,7 @@ from harness.evaluation.registered import is_registered, registered_model
 from harness.evaluation.scores import Score, write_scores
 from harness.evaluation.task_scores import Circumstances, scores_without_value
 from harness.identity.provenance import package_versions
+from harness.records.schema import State
 from harness.study.benchmarks import Limits
 
 _Evaluate = Callable[[str, Limits], list[Score]]
@@ -53,8 +54,8 @@ def evaluate_model(
         report: Told a line when a task begins and ends.
 
     Returns:
-        The scores of all tasks in the order of `tasks`; a task that failed has scores in state
-        `failed` with the reason.
+        The scores of all tasks in the order of `tasks`; a task that failed, or that lacks some of its
+        data, has scores in state `failed` or `missing` with the reason.
 
     Raises:
         HarnessError: If the model or a task is unknown, or a mirror is not there: nothing has run then.
@@ -93,10 +94,12 @@ def _evaluator(model: str, *, mirrors: Sequence[Path], output: Path, batch_size:
 
 
 def _attempt(task: str, limits: Limits, evaluate: _Evaluate) -> list[Score]:
+    state: State = "failed"
     try:
         return evaluate(task, limits)
     except HarnessError as error:
         reason = f"{error.message}; {error.cure}" if error.cure else error.message
+        state = "missing" if isinstance(error, AbsentDataError) else "failed"
     except Exception as error:  # a fault inside mteb or the model must not lose the other tasks
         _log.exception("%s failed", task)
         reason = f"{type(error).__name__}: {error}"
@@ -106,7 +109,7 @@ def _attempt(task: str, limits: Limits, evaluate: _Evaluate) -> list[Score]:
     )
     # Braces in a reason are no places to fill in.
     reason = reason.replace("{", "{{").replace("}", "}}")
-    return scores_without_value(job, job.hf_subsets, circumstances, state="failed", reason=reason)
+    return scores_without_value(job, job.hf_subsets, circumstances, state=state, reason=reason)
 
 
 def _summary(scores: Sequence[Score]) -> str:

@@ -26,7 +26,7 @@ import huggingface_hub.constants
 from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES
 
 from harness.data.mirrors import check_repository, digest_of, find_repository
-from harness.errors import DataError
+from harness.errors import AbsentDataError, DataError
 from harness.identity import fingerprint
 
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
@@ -89,7 +89,7 @@ def _load_module(
     found = find_repository(path, roots)
     if found is None:
         places = ", ".join(str(root) for root in roots)
-        raise DataError(
+        raise AbsentDataError(
             f"dataset {path} is not in the mirror ({places})",
             cure=f"put the files of the Hugging Face dataset {path} into <mirror>/{path}/,"
             " or leave --mirror out to fetch it",

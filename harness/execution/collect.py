@@ -7,7 +7,8 @@ every cell of the study gets a record; one that has no score says why and which 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +32,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What a run said of the steps that have no artifact."""
+
+    failures: Mapping[str, str]
+    """Fingerprint -> why."""
+    lacking: Collection[str]
+    """Those of them whose data is not there."""
+
+
 def collect(
-    study: Study, plan: Plan, store: ArtifactStore, *, failures: Mapping[str, str] | None = None
+    study: Study,
+    plan: Plan,
+    store: ArtifactStore,
+    *,
+    failures: Mapping[str, str] | None = None,
+    lacking: Collection[str] = (),
 ) -> tuple[StudySummary, list[Record]]:
     """Return the study's summary and one or more records for each of its cells.
 
@@ -41,7 +57,9 @@ def collect(
         plan: Its plan.
         store: Where its artifacts are.
         failures: Fingerprint of a failed step -> why, of the run that has just ended.
+        lacking: Those of them whose data is not there.
     """
+    told = _Told(failures=failures or {}, lacking=lacking)
     records: list[Record] = []
     for row in plan.rows:
         for member in row.members:
@@ -51,7 +69,7 @@ def collect(
                     scores = read_scores(store.folder("evaluate", name) / SCORES_NAME)
                     records.extend(score.to_record(**shared) for score in scores)
                 else:
-                    records.append(_unscored(plan, study, name, task, shared, failures or {}))
+                    records.append(_unscored(plan, study, name, task, shared, told))
     return _summarise(study, plan), records
 
 
@@ -102,16 +120,20 @@ def _unscored(
     name: str,
     task: str,
     shared: Mapping[str, Any],
-    failures: Mapping[str, str],
+    told: _Told,
 ) -> Record:
     behind = (*plan.lineage(name), *(plan.steps[name].after if name else ()))
-    culprit = next((step for step in behind if step in failures), None)
+    culprit = next((step for step in behind if step in told.failures), None)
     rerun = f"harness run {study.path}"
     if culprit is None:
         state, reason = "missing", f"not run yet: {rerun}"
     else:
-        first_line = failures[culprit].splitlines()[0]
+        first_line = told.failures[culprit].splitlines()[0]
         state, reason = "failed", f"{plan.steps[culprit].name} failed ({first_line}): {rerun}"
+        if culprit in told.lacking:
+            bring = f"harness prefetch {study.path} --to MIRROR"
+            state = "missing"
+            reason = f"{first_line}: {bring}, then harness retry {study.path} --missing"
     evaluator = study.suites[shared["suite"]].evaluator
     return Record(
         **shared,

@@ -15,9 +15,11 @@ import traceback
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from harness.errors import DataError, HarnessError, MemoryLimitError, NonFiniteError
+from harness.errors import AbsentDataError, DataError, HarnessError, MemoryLimitError, NonFiniteError
 
-FailureKind = Literal["cuda-oom", "host-oom", "preempted", "non-finite", "disk", "data", "error"]
+FailureKind = Literal[
+    "cuda-oom", "host-oom", "preempted", "non-finite", "disk", "missing", "data", "error"
+]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
 _GIB = 1 << 30
@@ -95,6 +97,8 @@ def _kind(error: BaseException) -> FailureKind:
             return "disk"
     if isinstance(error, MemoryLimitError):
         return "host-oom"
+    if isinstance(error, AbsentDataError):
+        return "missing"
     return "data" if isinstance(error, DataError) else "error"
 
 

@@ -142,7 +142,7 @@ class Breaker:
         features = _features(step)
         self._failed[key].append(step)
         self._common[key] = self._common.get(key, features) & features
-        self._messages[key] = failure.message.splitlines()[0]
+        self._messages[key] = failure.message.partition("\n")[0]
 
     def forget(self, step: Step) -> None:
         """Whatever failed like this step counts no more."""

@@ -40,6 +40,8 @@ class RunSummary:
     """Fingerprints of the steps that somebody asked to end."""
     given_up: dict[str, str] = field(default_factory=dict)
     """Fingerprint -> why, of the skipped steps that were not tried since others like them failed."""
+    lacking: set[str] = field(default_factory=set)
+    """Fingerprints of the failed steps, and of those given up with them, whose data is not there."""
 
     @classmethod
     def of(cls, ends: Iterable[Ended]) -> Self:
@@ -53,12 +55,15 @@ class RunSummary:
                 summary.reused.append(name)
             elif ended.state == "failed":
                 summary.failed[name] = ended.message
+                if ended.failure is not None and ended.failure.kind == "missing":
+                    summary.lacking.add(name)
             elif ended.state == "cancelled":
                 summary.cancelled.append(name)
             elif ended.state == "skipped":
                 summary.skipped[name] = ended.cause
                 if ended.is_given_up:
                     summary.given_up[name] = ended.message
+                    summary.lacking |= {name} if ended.cause in summary.lacking else set()
         return summary
 
     def counts(self) -> dict[str, int]:

@@ -31,6 +31,8 @@ class Retries:
     """The disk was full; tried again once there is `min_free_gib`."""
     non_finite: Count = 0
     """A loss or gradient was not a number; the same again would give the same."""
+    missing: Count = 0
+    """Evaluation data was not there."""
     data: Count = 0
     error: Count = 0
 

@@ -130,10 +130,11 @@ def measure(
     """
     current = [one for one in records if is_current(one, member)]
     scored = sorted((one for one in current if one.state == "ok"), key=lambda one: one.key)
-    if scored and {(one.split, one.subset) for one in scored} == parts:
+    lacking = sorted((one for one in current if one.state != "ok"), key=lambda one: one.key)
+    # A part that lacks in all rows alike is none of `parts`, and still no mean goes without it.
+    if scored and not lacking and {(one.split, one.subset) for one in scored} == parts:
         value = statistics.fmean(one.value for one in scored if one.value is not None)
         return Measurement(seed=member.seed, value=value, records=tuple(scored))
-    lacking = sorted((one for one in current if one.state != "ok"), key=lambda one: one.key)
     for state in ("failed", "missing", "not_applicable"):
         reasons = dict.fromkeys(one.reason for one in lacking if broad_state(one.state) == state)
         if reasons:

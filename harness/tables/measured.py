@@ -2,7 +2,8 @@
 
 Owns `Measured`: the records of a metric, each with the model and the place (suite, task and maybe a part
 of it) that it belongs to, and what follows for the scores. The rule: the score of a model at a place
-is the mean over splits and subsets, and is there only with all of them that any model has there.
+is the mean over splits and subsets, and is there only with all of them that any model has there or is
+known to lack.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.records.schema import Record
+from harness.records.schema import Record, broad_state
 from harness.records.summary import StudySummary
 from harness.tables.aggregate import group_means
 from harness.tables.language_groups import labels
@@ -130,7 +131,7 @@ def read_measured(
     for record in records:
         model = (record.variant, record.seed)
         if (
-            record.value is None
+            (record.value is None and not _is_lacking(record))
             or not (record.metric == metric if metric else record.is_main)
             or model not in models
             or (record.suite, record.task) not in tasks
@@ -148,6 +149,14 @@ def read_measured(
         model=np.array([model for _, model, _ in lines], dtype=np.int64),
         place=np.array([place for _, _, place in lines], dtype=np.int64),
     )
+
+
+def _is_lacking(record: Record) -> bool:
+    """Return whether a part of a task has no score though the task was evaluated.
+
+    Such a part is one that should be there, also where it lacks in all rows alike.
+    """
+    return bool(record.metric) and broad_state(record.state) in {"failed", "missing"}
 
 
 def _told(name: str, records: Sequence[Record]) -> list[str]:

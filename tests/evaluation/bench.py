@@ -66,7 +66,9 @@ class Bench:
 
     def records(self, summary: RunSummary) -> list[Record]:
         """Return the records of the main metrics."""
-        _, records = collect(self.study, self.plan, self.store, failures=summary.failed)
+        _, records = collect(
+            self.study, self.plan, self.store, failures=summary.failed, lacking=summary.lacking
+        )
         return [record for record in records if record.is_main]
 
     def by_task(self, summary: RunSummary) -> dict[str, Record]:

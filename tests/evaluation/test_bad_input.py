@@ -104,7 +104,7 @@ def test_a_full_disk_fails_its_cell_and_loses_nothing(
     assert {record.state for record in bench.records(bench.run())} == {"ok"}
 
 
-def test_a_split_that_the_mirror_lacks_fails_its_cell_alone(
+def test_a_split_that_the_mirror_lacks_is_missing_in_its_cell_alone(
     tmp_path: Path, tiny_checkpoint: Path
 ) -> None:
     mirror = tmp_path / "cut"
@@ -117,9 +117,11 @@ def test_a_split_that_the_mirror_lacks_fails_its_cell_alone(
     records = bench.by_task(bench.run())
     assert records["STSBenchmark"].state == "ok"
     failed = records["Banking77Classification"]
-    assert failed.state == "failed"
+    assert failed.state == "missing"
     said = "dataset mteb/banking77 has no split test (subset default; there: train)"
     assert f"Banking77Classification: {said}" in failed.reason
+    assert "harness prefetch" in failed.reason
+    assert failed.reason.endswith("study.yaml --missing")
     write_banking(mirror)
     again = bench.run()
     assert len(again.done) == 1

@@ -134,35 +134,6 @@ def test_a_score_that_mteb_cannot_compute_is_no_number(tmp_path: Path) -> None:
     assert "mteb gave no number" in score.reason
 
 
-def test_a_subset_that_the_mirror_lacks_is_missing_and_the_others_have_scores(tmp_path: Path) -> None:
-    rng = random.Random(0)
-    folder = tmp_path / "mteb" / "sib200"
-    for language in ("eng_Latn", "deu_Latn"):
-        for split in ("train", "validation", "test"):
-            rows = [
-                {"index_id": n, "category": f"kind {n % 3}", "text": f"{sentence(rng)} kind{n % 3}"}
-                for n in range(30)
-            ]
-            write_lines(folder / language / f"{split}.jsonl", rows)
-    files = {split: f"{{}}/{split}.jsonl" for split in ("train", "validation", "test")}
-    write_readme(
-        folder,
-        {
-            language: {split: path.format(language) for split, path in files.items()}
-            for language in ("eng_Latn", "deu_Latn")
-        },
-    )
-    scores = evaluate_mteb(
-        _encoder(), "SIB200Classification", output=tmp_path / "out", mirrors=[tmp_path]
-    )
-    done = {score.subset for score in scores if score.state == "ok"}
-    assert done == {"eng_Latn", "deu_Latn"}
-    absent = [score for score in scores if score.subset == "fra_Latn"]
-    assert {score.state for score in absent} == {"missing"}
-    assert absent[0].reason == "the mirror has no subset fra_Latn of mteb/sib200"
-    assert absent[0].languages == ("fra-Latn",)
-
-
 def test_an_aggregate_is_scored_as_the_mean_of_its_parts(mirror: Path, tmp_path: Path) -> None:
     parts = [part.metadata for part in mteb.get_task("CQADupstackRetrieval").metadata.tasks]
     for part in parts:

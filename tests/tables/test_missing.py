@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import RecordError
-from harness.records.schema import Record
+from harness.records.schema import Record, State
 from harness.records.summary import StudySummary
 from harness.tables.build import build_table
+from harness.tables.shape import shape
 from harness.tables.table import Table
 from tests.tables.fake_study import BM25_REASON, label
 from tests.tables.lookup import BASELINE, BEST, cell_of, row_of, without
@@ -79,6 +80,27 @@ def test_a_subset_that_only_other_rows_have_makes_a_task_incomplete(
     cell = cell_of(build_table(summary, more), "untrained", "news/BBCTopicClustering")
     assert cell.state == "missing"
     assert "1 of 2 splits and subsets" in cell.reason
+
+
+@pytest.mark.parametrize("state", ["missing", "failed"])
+def test_a_subset_that_all_rows_lack_leaves_no_mean(
+    summary: StudySummary, records: list[Record], state: State
+) -> None:
+    lacking = [
+        *records,
+        *(
+            replace(one, subset="second", value=None, state=state, reason="no such subset")
+            for one in records
+            if one.task == "BBCTopicClustering" and one.state == "ok"
+        ),
+    ]
+    cell = cell_of(build_table(summary, lacking), BEST, "news/BBCTopicClustering")
+    assert (cell.state, cell.value, cell.reason) == (state, None, "no such subset")
+    shaped = shape(summary, lacking, columns="task", suite="news")
+    (line,) = [row.cells for row in shaped.rows if row.label == BEST]
+    shown = {one.task: cell for one, cell in zip(shaped.columns, line, strict=True)}
+    assert shown["BBCTopicClustering"].value is None
+    assert shown["BBCTopicClassification"].value is not None
 
 
 def test_scores_of_another_revision_are_not_shown(summary: StudySummary, records: list[Record]) -> None:
