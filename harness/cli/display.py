@@ -39,6 +39,6 @@ def show_table(table: Table) -> None:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(cell.display)
+    text = escape(cell.display + "".join(f" [{mark}]" for mark in cell.notes))
     style = _STYLES[cell.standing]
     return f"[{style}]{text}[/]" if style else text

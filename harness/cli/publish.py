@@ -13,7 +13,7 @@ import typer
 from harness.cli.locate import RECORDS_NAME, RESULTS, SUMMARY_NAME, load_records, locate_records
 from harness.cli.options import HomeOption, JsonOption, StudyArgument, print_json
 from harness.cli.verify import REPORTS
-from harness.records.overlap import OVERLAP_NAME
+from harness.records.overlap import OVERLAP_NAME, read_overlap
 from harness.records.per_query import PER_QUERY_NAME
 
 
@@ -32,7 +32,12 @@ def command(study: StudyArgument, home: HomeOption = None, json: JsonOption = Fa
     summary, records = load_records(source)
     results, reports = RESULTS / summary.name, REPORTS / summary.name
     frozen = _freeze(source, results)
-    files = [*frozen, *write_report(summary, records, reports, queries=read_queries(results))]
+    files = [
+        *frozen,
+        *write_report(
+            summary, records, reports, queries=read_queries(results), overlap=read_overlap(results)
+        ),
+    ]
     num_lacking = sum(record.is_main and record.state in {"missing", "failed"} for record in records)
     if num_lacking:
         typer.echo(f"{num_lacking} scores are missing or failed; the table says which", err=True)

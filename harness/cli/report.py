@@ -27,13 +27,16 @@ def command(
 
     Examples: `harness report quickstart`, `harness report results/quickstart --to /tmp/page`
     """
+    from harness.records.overlap import read_overlap
     from harness.report.write import write_report
     from harness.tables.queries import read_queries
 
     folder = locate_records(study, home=home)
     summary, records = load_records(folder)
     output = to or Path("reports") / summary.name
-    files = write_report(summary, records, output, queries=read_queries(folder))
+    files = write_report(
+        summary, records, output, queries=read_queries(folder), overlap=read_overlap(folder)
+    )
     if json:
         print_json({"study": summary.name, "files": [str(file) for file in files]})
     else:

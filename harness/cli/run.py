@@ -176,6 +176,7 @@ def _finish(
 ) -> None:
     """Write records, tables and page, and tell where they are."""
     from harness.cli.display import show_table
+    from harness.records.overlap import read_overlap
     from harness.report.content import Report
     from harness.report.write import write_report
     from harness.tables.queries import read_queries
@@ -185,11 +186,12 @@ def _finish(
     source = store.study_folder(study.name)
     write_study(study_summary, records, source, per_query=collect_per_query(plan, store, records))
     queries = read_queries(source)
-    files = write_report(study_summary, records, folder, queries=queries)
+    overlap = read_overlap(source)
+    files = write_report(study_summary, records, folder, queries=queries, overlap=overlap)
     if as_json:
         print_json(_as_json(plan, summary, files, store))
         return
-    show_table(Report(study_summary, records, queries=queries).table)
+    show_table(Report(study_summary, records, queries=queries, overlap=overlap).table)
     counts = summary.counts()
     cancelled = f", {len(summary.cancelled)} cancelled" if summary.cancelled else ""
     sys.stderr.write(

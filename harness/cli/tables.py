@@ -122,8 +122,13 @@ def _print_study(
 
         print_shape(folder, form=form, rows=rows, columns=columns, metric=metric, suite=suite)
         return
+    from harness.records.overlap import read_overlap
     from harness.report.write import render_one
     from harness.tables.queries import read_queries
 
     summary, records = load_records(folder)
-    sys.stdout.write(render_one(summary, records, f"table.{form}", queries=read_queries(folder)))
+    sys.stdout.write(
+        render_one(
+            summary, records, f"table.{form}", queries=read_queries(folder), overlap=read_overlap(folder)
+        )
+    )

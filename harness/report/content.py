@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from harness.identity import fingerprint
+from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.store import dump_records, merge
 from harness.records.summary import StudySummary
@@ -31,13 +32,19 @@ class Report:
         summary: The study.
         records: Its measurements, in any order.
         queries: Its per-query scores; without them less can be tested.
+        overlap: Which tasks' texts stand in the training pairs; None where nobody looked.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
 
     def __init__(
-        self, summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+        self,
+        summary: StudySummary,
+        records: Sequence[Record],
+        *,
+        queries: QueryScores | None = None,
+        overlap: Overlap | None = None,
     ) -> None:
         self._summary = summary
         self._records = merge(records)
@@ -45,7 +52,7 @@ class Report:
         self.question = summary.question
         self.factors = dict(summary.factors)
         self.num_records = len(self._records)
-        self.table = build_table(summary, self._records, queries=queries)
+        self.table = build_table(summary, self._records, queries=queries, overlap=overlap)
 
     @cached_property
     def deltas(self) -> Table | None:

@@ -25,13 +25,16 @@ def render_csv_table(table: Table, *, factors: Sequence[str] = ()) -> str:
 
     Values and standard deviations are in points where the metric is 0 to 1. Where differences from the
     baseline were tested, a column's own are followed by its difference, the ends of the 95 % interval
-    and the corrected p-value.
+    and the corrected p-value. Where a row may know a task, a column says so: `leaked`, `in-domain`.
     """
     columns = [(index, column, *_has(table, index)) for index, column in enumerate(table.columns)]
+    exposed = {index for row in table.rows for index, cell in enumerate(row.cells) if cell.exposure}
     keys = {column.key for column in table.columns}
     heads = ["row", "role", "is_baseline", *(f"factor:{name}" for name in factors), "num_seeds"]
-    for _, column, has_spread, is_tested in columns:
+    for index, column, has_spread, is_tested in columns:
         heads.append(column.key)
+        if index in exposed:
+            heads.append(f"{column.key}:exposure")
         if has_spread:
             heads.append(f"{column.key}:sd")
         if is_tested:
@@ -48,6 +51,8 @@ def render_csv_table(table: Table, *, factors: Sequence[str] = ()) -> str:
         for index, column, has_spread, is_tested in columns:
             cell = row.cells[index]
             line.append(_number(cell.value, column))
+            if index in exposed:
+                line.append(cell.exposure)
             if has_spread:
                 line.append(_number(cell.spread, column))
             if is_tested:

@@ -13,7 +13,7 @@ from typing import Any
 from harness.identity.canonical import to_plain
 from harness.report.content import Report
 from harness.tables.effects import Effect
-from harness.tables.table import Column, Row, Table
+from harness.tables.table import Cell, Column, Row, Table
 
 
 def render_json(report: Report) -> str:
@@ -62,10 +62,18 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _row(row: Row, table: Table) -> dict[str, Any]:
     cells = {
-        column.key: {"display": cell.display, **to_plain(cell)}
+        column.key: {"display": cell.display, **_cell(cell)}
         for column, cell in zip(table.columns, row.cells, strict=True)
     }
     return {**to_plain(replace(row, cells=())), "cells": cells}
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    plain: dict[str, Any] = to_plain(cell)
+    # Only where somebody looked for it is there something to say.
+    if not cell.exposure:
+        del plain["exposure"]
+    return plain
 
 
 def _effect(effect: Effect) -> dict[str, Any]:

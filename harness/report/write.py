@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.report.content import Report
@@ -32,14 +33,18 @@ RENDERERS = {
 
 
 def render_report(
-    summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+    summary: StudySummary,
+    records: Sequence[Record],
+    *,
+    queries: QueryScores | None = None,
+    overlap: Overlap | None = None,
 ) -> dict[str, str]:
     """Return the text of each file of the report, by name.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
-    report = Report(summary, records, queries=queries)
+    report = Report(summary, records, queries=queries, overlap=overlap)
     return {name: render(report) for name, render in RENDERERS.items()}
 
 
@@ -49,13 +54,14 @@ def render_one(
     name: str,
     *,
     queries: QueryScores | None = None,
+    overlap: Overlap | None = None,
 ) -> str:
     """Return the text of the one file of the report that has this name.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary.
     """
-    return RENDERERS[name](Report(summary, records, queries=queries))
+    return RENDERERS[name](Report(summary, records, queries=queries, overlap=overlap))
 
 
 def write_report(
@@ -64,13 +70,14 @@ def write_report(
     output: Path,
     *,
     queries: QueryScores | None = None,
+    overlap: Overlap | None = None,
 ) -> list[Path]:
     """Write the report's files into `output` and return their paths.
 
     Raises:
         RecordError: If records contradict each other or do not fit the summary; nothing is written then.
     """
-    texts = render_report(summary, records, queries=queries)
+    texts = render_report(summary, records, queries=queries, overlap=overlap)
     output.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, text in texts.items():

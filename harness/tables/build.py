@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from harness.errors import RecordError, did_you_mean
 from harness.records.collector import without_collector
+from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.store import merge
 from harness.records.summary import RowSummary, StudySummary
@@ -32,13 +33,17 @@ from harness.tables.testing import infer
 
 @without_collector()
 def build_table(
-    summary: StudySummary, records: Sequence[Record], *, queries: QueryScores | None = None
+    summary: StudySummary,
+    records: Sequence[Record],
+    *,
+    queries: QueryScores | None = None,
+    overlap: Overlap | None = None,
 ) -> Table:
     """Return the table of `summary`: its variants in the study's order, then its references.
 
     Columns are each suite's tasks, then (for suites of more than one task) their mean and its difference
     from the baseline. Values are means over seeds. Differences are tested as far as there are seeds or
-    per-query scores.
+    per-query scores. Where `overlap` is given, cells are marked whose task the row may know.
 
     Raises:
         RecordError: If records contradict each other, or the baseline is not one of the rows.
@@ -61,7 +66,7 @@ def build_table(
         has_seeds=len(variant_seeds) > 1,
         profiles=None if queries is None else Profiles(summary.rows, queries),
     )
-    return add_notes(table, summary, scores)
+    return add_notes(table, summary, scores, overlap=overlap)
 
 
 def _find_baseline(summary: StudySummary) -> int | None:

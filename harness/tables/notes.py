@@ -6,11 +6,13 @@ its neighbours, has its reason on the page, once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from harness.records.overlap import Overlap
 from harness.records.summary import StudySummary
 from harness.tables.comparable import describe_derived, describe_differences
+from harness.tables.exposure import Exposure, explain_exposure, exposures
 from harness.tables.scores import Scores
 from harness.tables.significance import explain_marks
 from harness.tables.table import Cell, Footnote, Row, Table
@@ -31,8 +33,13 @@ class _Footnotes:
         return tuple(Footnote(mark=mark, text=text) for text, mark in self._marks.items())
 
 
-def add_notes(table: Table, summary: StudySummary, scores: Scores) -> Table:
-    """Return `table` with footnotes for empty cells, incomparable rows and unequal seeds, and notes."""
+def add_notes(
+    table: Table, summary: StudySummary, scores: Scores, *, overlap: Overlap | None = None
+) -> Table:
+    """Return `table` with its footnotes and notes.
+
+    Footnotes are for empty cells, incomparable rows, unequal seeds and tasks that a row may know.
+    """
     labels = [row.label for row in table.rows]
     baseline = next((index for index, row in enumerate(table.rows) if row.is_baseline), None)
     differing = describe_differences(labels, scores, baseline=baseline)
@@ -42,9 +49,29 @@ def add_notes(table: Table, summary: StudySummary, scores: Scores) -> Table:
     for row, text in zip(table.rows, differing, strict=True):
         texts = (text, derived[row.label], _seed_note(table, row))
         marks = [footnotes.mark(one) for one in texts if one]
-        cells = tuple(_with_mark(cell, table, index, footnotes) for index, cell in enumerate(row.cells))
-        rows.append(replace(row, cells=cells, unlike=text, notes=tuple(marks)))
-    return replace(table, rows=tuple(rows), footnotes=footnotes.listed(), notes=tuple(_notes(table)))
+        cells = [_with_mark(cell, table, index, footnotes) for index, cell in enumerate(row.cells)]
+        if overlap is not None:
+            cells = _exposed(cells, table, exposures(overlap, row.label), footnotes)
+        rows.append(replace(row, cells=tuple(cells), unlike=text, notes=tuple(marks)))
+    notes = _notes(table)
+    if overlap is not None:
+        variants = [row.label for row in table.rows if row.role == "variant"]
+        notes += explain_exposure(overlap, {one.task for one in table.columns}, variants)
+    return replace(table, rows=tuple(rows), footnotes=footnotes.listed(), notes=tuple(notes))
+
+
+def _exposed(
+    cells: Sequence[Cell], table: Table, known: Mapping[str, Exposure], footnotes: _Footnotes
+) -> list[Cell]:
+    """Return a row's cells, those with a score on a task that it may know marked."""
+    marked = []
+    for cell, column in zip(cells, table.columns, strict=True):
+        found = known.get(column.task) if column.kind == "task" and cell.value is not None else None
+        if found is not None:
+            notes = (*cell.notes, footnotes.mark(found.text))
+            cell = replace(cell, exposure=", ".join(found.kinds), notes=notes)
+        marked.append(cell)
+    return marked
 
 
 def _with_mark(cell: Cell, table: Table, index: int, footnotes: _Footnotes) -> Cell:

@@ -20,12 +20,13 @@ from harness.records.store import merge
 from harness.records.summary import StudySummary
 from harness.tables.axes import check_axes
 from harness.tables.differences import difference
+from harness.tables.exposure import leaks
 from harness.tables.format import format_difference
 from harness.tables.language_groups import PART_AXES, in_order
 from harness.tables.levels import over_seeds
 from harness.tables.long import VARIANT, coded_frame
 from harness.tables.shape_cells import make_cells
-from harness.tables.shape_notes import coverage, explain, leaks, parts, unbalanced, unlike_rows
+from harness.tables.shape_notes import coverage, explain, parts, unbalanced, unlike_rows
 from harness.tables.significance import correct_cells
 from harness.tables.standings import standings
 from harness.tables.table import Cell, Column, Footnote, Row, Table

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.tables.language_groups import GROUPINGS, describe_grouping
 from harness.tables.long import TASK_AXES
@@ -18,9 +17,6 @@ from harness.tables.table import Column, Row
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-_PLURALS = {"query": "queries", "document": "documents", "text": "texts"}
 
 
 def coverage(long: pd.DataFrame, rows: str) -> dict[str, tuple[int, int]]:
@@ -84,33 +80,6 @@ def _texts(present: pd.DataFrame) -> dict[str, dict[tuple[str, str], str]]:
         name: {place: " and ".join(sorted(told)) for place, told in places.items()}
         for name, places in values.items()
     }
-
-
-def leaks(overlap: Overlap, tasks: Iterable[str]) -> list[str]:
-    """Return sentences that say which tasks are leaked, for which variants, and what that means."""
-    shown = set(tasks)
-    found = {task: rows for task, rows in overlap.leaked_for().items() if task in shown}
-    settings = overlap.settings
-    meaning = (
-        f"Leaked: at least {overlap.leaked_share:.1%} of one kind of a task's texts (queries, documents"
-        " or others) stand in the training pairs, equal but for case, punctuation and spaces or with"
-        f" {settings['threshold']:g} or more of their word {settings['shingle']:g}-grams in common."
-    )
-    notes = [meaning]
-    for task in sorted(found):
-        whose = "all variants" if len(found[task]) == len(overlap.trained_on) else "; ".join(found[task])
-        kinds = {
-            f"{one.share:.1%} of its {_PLURALS[one.kind]} in {one.pairs}"
-            for label in found[task]
-            for one in overlap.leaked(label)[task]
-        }
-        notes.append(f"{task}: leaked for {whose} ({', '.join(sorted(kinds))}).")
-    notes += [
-        f"{task}: not looked at: {reason}."
-        for task, reason in sorted(overlap.missing.items())
-        if task in shown
-    ]
-    return notes
 
 
 def parts(long: pd.DataFrame, by: Sequence[str], records: Iterable[Record]) -> list[str]:

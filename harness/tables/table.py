@@ -93,6 +93,8 @@ class Cell:
     """What chance can do to the difference from the baseline; None where it was not tested."""
     mark: str = ""
     """What is printed of the inference beside the value."""
+    exposure: str = ""
+    """Of a task that the model may know: `leaked`, `in-domain` or both, with a comma."""
     interval_text: str = ""
     """The 95 % interval of a difference as shown, such as `+0.30, +1.10`."""
 

@@ -27,7 +27,7 @@ def delta_table(table: Table) -> Table | None:
     for row in table.rows:
         if row.is_baseline or not any(row.cells[index].delta for index in kept):
             continue
-        cells = tuple(_as_difference(row.cells[index], table.columns[index]) for index in kept)
+        cells = tuple(_marked_difference(row.cells[index], table.columns[index]) for index in kept)
         rows.append(replace(row, cells=cells))
     if not rows:
         return None
@@ -52,9 +52,15 @@ def delta_table(table: Table) -> Table | None:
         columns=columns,
         rows=tuple(rows),
         baseline=table.baseline,
-        footnotes=tuple(one for one in table.footnotes if any(one.mark in row.notes for row in rows)),
+        footnotes=tuple(one for one in table.footnotes if one.mark in _marks(rows)),
         notes=tuple(notes),
     )
+
+
+def _marks(rows: Sequence[Row]) -> set[str]:
+    """Return the marks of all footnotes that rows and their cells have."""
+    lists = [notes for row in rows for notes in (row.notes, *(cell.notes for cell in row.cells))]
+    return {mark for marks in lists for mark in marks}
 
 
 def effect_table(table: Table, *, factors: Mapping[str, tuple[str, ...]]) -> Table | None:
@@ -138,6 +144,12 @@ def _share_cell(term: Term | None) -> Cell:
         mark=mark,
         reason=f"degrees of freedom {term.degrees}{p_value}",
     )
+
+
+def _marked_difference(cell: Cell, column: Column) -> Cell:
+    """Return a cell's difference; what its row may know of the task is said of it, too."""
+    found = _as_difference(cell, column)
+    return replace(found, exposure=cell.exposure, notes=cell.notes) if cell.exposure else found
 
 
 def _as_difference(cell: Cell, column: Column) -> Cell:

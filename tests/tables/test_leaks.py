@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,12 @@ from harness.records.overlap import OVERLAP_NAME, Example, Finding, Overlap, rea
 from harness.records.schema import Record
 from harness.records.store import write_records
 from harness.records.summary import StudySummary, write_summary
+from harness.report.content import Report
+from harness.report.write import render_report
+from harness.tables.build import build_table
 from harness.tables.frames import frame
 from harness.tables.shape import shape
+from harness.tables.table import Table
 from tests.tables.fake_study import label
 from tests.tables.lookup import cell_of
 
@@ -49,6 +54,10 @@ def _overlap(*findings: Finding) -> Overlap:
         findings=findings,
         missing={"bbc-headlines": "the disk was full"},
     )
+
+
+def labels(table: Table) -> set[str]:
+    return {row.label for row in table.rows}
 
 
 FOUND = _overlap(
@@ -104,6 +113,52 @@ def test_the_file_beside_the_records_is_what_tables_read(
     shutil.copy(tmp_path / "study.json", tmp_path / OVERLAP_NAME)
     with pytest.raises(RecordError, match="not a study's overlap"):
         read_overlap(tmp_path)
+
+
+def test_a_cell_of_what_its_row_may_know_is_marked_with_what_and_from_where(
+    summary: StudySummary, records: list[Record]
+) -> None:
+    report = Report(summary, records, overlap=FOUND)
+    footnotes = {one.text: one.mark for one in report.table.footnotes}
+    leaked = footnotes["Leaked: 25.0% of its queries in bbc/headlines."]
+    own = footnotes["In-domain: by the source of bbc/headlines."]
+    for switch in ("off", "on"):
+        known = label(switch, "headlines")
+        for table in [one for one in (report.table, report.deltas) if one and known in labels(one)]:
+            cell = cell_of(table, known, "news/BBCHeadlineRetrieval")
+            assert (cell.exposure, leaked in cell.notes) == ("leaked", True)
+            cell = cell_of(table, known, "news/BBCTopicClustering")
+            assert (cell.exposure, own in cell.notes) == ("in-domain", True)
+        # Trained on other pairs, or not at all.
+        for other in (label(switch, "paragraphs"), "untrained", "BM25"):
+            for task in summary.suites[0].tasks:
+                if other in labels(report.table):
+                    assert not cell_of(report.table, other, f"news/{task}").exposure
+    said = "\n".join(report.table.notes)
+    assert "Leaked: at least 1.0%" in said
+    assert "bbc-headlines: not looked at: the disk was full." in said
+
+
+def test_every_format_says_what_a_row_may_know(summary: StudySummary, records: list[Record]) -> None:
+    plain = render_report(summary, records)
+    files = render_report(summary, records, overlap=FOUND)
+    for name, text in files.items():
+        assert "exposure" not in plain[name]
+        if name == "table.csv":
+            (head, *lines) = csv.reader(text.splitlines())
+            place = head.index("news/BBCHeadlineRetrieval:exposure")
+            assert {line[0] for line in lines if line[place] == "leaked"} == {
+                label("off", "headlines"),
+                label("on", "headlines"),
+            }
+        else:
+            assert "of its queries in bbc/headlines" in text, name
+
+
+def test_a_variant_that_nobody_looked_at_is_named(summary: StudySummary, records: list[Record]) -> None:
+    known = {name: pairs for name, pairs in FOUND.trained_on.items() if name != label("on", "headlines")}
+    table = build_table(summary, records, overlap=replace(FOUND, trained_on=known))
+    assert f"Not looked at for {label('on', 'headlines')}: harness data overlap does." in table.notes
 
 
 @given(st.integers(0, 200), st.floats(0, 1))
