@@ -59,9 +59,8 @@ def command(
 
     Texts are equal but for case, punctuation and spaces, or near duplicates: their word pairs have a
     Jaccard similarity of at least the threshold (picked by MinHash, then computed). What was compared is
-    not compared again. The result lies beside the study's records and is published with them: the study's
-    tables mark leaked and in-domain cells, and `harness tables STUDY --columns leaked` splits on it. Exit
-    code 1: a task could not be compared.
+    not compared again. The result lies beside the study's records: tables mark leaked cells by it, and
+    `harness tables STUDY --columns leaked` splits on it. Exit code 1: a task could not be compared.
 
     Example: `harness data overlap quickstart`
     """

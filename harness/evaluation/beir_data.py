@@ -1,14 +1,15 @@
 """A BEIR folder, read with BEIR's own loader and checked.
 
-Owns `load_beir`. The rule: what BEIR's loader or search would trip over, or would score wrongly without
-a word, is mended where the meaning is plain (a packed file is unpacked, a document without a title has
-an empty one) and refused where it is not. A packed folder is the same data as the plain one: same
-texts, same revision.
+Owns `load_beir`, and `corpus_lines` for whoever reads a corpus a part at a time. The rule: what BEIR's
+loader or search would trip over, or would score wrongly without a word, is mended where the meaning is
+plain (a packed file is unpacked, a document without a title has an empty one) and refused where it is
+not. A packed folder is the same data as the plain one: same texts, same revision.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,43 @@ def load_beir(dataset: str, folder: Path, *, split: str = "test") -> BeirData:
     return data
 
 
+def corpus_lines(dataset: str, folder: Path) -> Iterator[str]:
+    """Yield the lines of a dataset's corpus, packed or not, without keeping them.
+
+    Raises:
+        DataError: If there is no corpus, or it is damaged.
+    """
+    path = _find(folder, FILES[0]) or _find(folder / dataset, FILES[0])
+    if path is None:
+        raise DataError(f"{folder / dataset / FILES[0]}: no such file")
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8") as file:
+            yield from file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from error
+
+
+def read_document(line: str, dataset: str) -> str:
+    """Return the text of a line of a corpus.
+
+    Raises:
+        DataError: If the line is no document with a text.
+    """
+    try:
+        document = json.loads(line)
+        if document["text"] is None:
+            raise ValueError("a document has no text")
+        return document_text(document)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{dataset}: not a BEIR corpus: {type(error).__name__}: {error}") from error
+
+
+def document_text(document: Mapping[str, Any]) -> str:
+    """Return a document's text, joined as BEIR's own models and mteb join title and text."""
+    return f"{document.get('title') or ''} {document['text']}".strip()
+
+
 def hub_folder(dataset: Dataset, *, mirrors: Sequence[Path]) -> Path:
     """Return the folder of a hub's dataset in BEIR's layout; with mirrors, nothing is fetched.
 
@@ -130,9 +168,13 @@ def _unpack(packed: Path, target: Path) -> None:
         with gzip.open(packed) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{packed}: damaged, it does not unpack: {error}", cure="fetch or pack the file again"
-        ) from error
+        raise _damaged(packed, error) from error
+
+
+def _damaged(packed: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{packed}: damaged, it does not unpack: {error}", cure="fetch or pack the file again"
+    )
 
 
 def _check_filled(path: Path, shown: Path, content: str) -> None:

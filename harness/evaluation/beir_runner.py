@@ -18,7 +18,7 @@ import numpy as np
 import pytrec_eval
 from beir.retrieval.evaluation import EvaluateRetrieval
 
-from harness.evaluation.beir_data import BeirData, load_beir
+from harness.evaluation.beir_data import BeirData, document_text, load_beir
 from harness.evaluation.encoder import Encoder
 from harness.evaluation.identities import check_query
 from harness.evaluation.isolation import preserved_random_state, without_bars
@@ -164,11 +164,6 @@ def _details(
     return details
 
 
-def beir_texts(data: BeirData) -> list[str]:
-    """Return the text of each document, joined as BEIR's own models and mteb join title and text."""
-    return [f"{document['title']} {document['text']}".strip() for document in data.corpus.values()]
-
-
 def rank_beir(encoder: Encoder, dataset: str, data: BeirData) -> Rankings:
     """Return BEIR's ranking: cosine, a document with the query's own id left out, ties by identifier."""
     queries = encoder.encode_texts(list(data.queries.values()), side="query", task=dataset)
@@ -180,7 +175,7 @@ def rank_beir(encoder: Encoder, dataset: str, data: BeirData) -> Rankings:
         places=places_by_identifier(identifiers),
         excluded=np.array([place.get(query, -1) for query in data.queries]),
     )
-    texts = beir_texts(data)
+    texts = [document_text(document) for document in data.corpus.values()]
     for first in range(0, len(texts), CHUNK_DOCUMENTS):
         chunk = texts[first : first + CHUNK_DOCUMENTS]
         best.add(encoder.encode_texts(chunk, side="document", task=dataset))

@@ -7,11 +7,11 @@ the evaluation asks for later, so that a score is the same with any number of sh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import dropwhile, islice
 from pathlib import Path
 from typing import Any
 
-from harness.evaluation.beir_data import load_beir
-from harness.evaluation.beir_runner import beir_texts
+from harness.evaluation.beir_data import corpus_lines, read_document
 from harness.evaluation.catalogue import parts_of
 from harness.evaluation.encoder import StudyEncoder
 from harness.evaluation.isolation import preserved_random_state, without_bars
@@ -23,7 +23,7 @@ from harness.study.benchmarks import Limits
 _PART_DOCUMENTS = 4096
 
 Texts = Callable[[int, int], Sequence[str]]
-"""The texts of some documents of a corpus, from the first to before the last."""
+"""The texts of some documents of a corpus, first to before last, which are asked for in their order."""
 
 
 def encode_shard(
@@ -77,15 +77,20 @@ def mteb_corpora(task: str, *, mirrors: Sequence[Path], limits: Limits) -> Itera
                     yield len(data["corpus"]), _rows(data["corpus"])
 
 
-def beir_corpora(dataset: str, *, folder: Path, split: str) -> Iterator[tuple[int, Texts]]:
-    """Return the corpus of a BEIR folder.
+def beir_corpora(dataset: str, *, folder: Path) -> Iterator[tuple[int, Texts]]:
+    """Return the corpus of a BEIR folder. Its texts are read in their order and not kept.
 
     Raises:
-        DataError: If the dataset is not there or cannot be scored as it is.
+        DataError: If the corpus is not there or cannot be scored as it is.
     """
-    with without_bars():
-        texts = beir_texts(load_beir(dataset, folder, split=split))
-    yield len(texts), lambda first, last: texts[first:last]
+    num_documents = sum(1 for _ in corpus_lines(dataset, folder))
+    lines = enumerate(corpus_lines(dataset, folder))
+
+    def texts(first: int, last: int) -> list[str]:
+        wanted = islice(dropwhile(lambda one: one[0] < first, lines), last - first)
+        return [read_document(line, dataset) for _, line in wanted]
+
+    yield num_documents, texts
 
 
 def _rows(corpus: Any) -> Texts:

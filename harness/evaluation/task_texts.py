@@ -19,7 +19,7 @@ from mteb.models.model_meta import ScoringFunction
 from mteb.similarity_functions import cos_sim, pairwise_cos_sim
 from mteb.types import PromptType
 
-from harness.evaluation.beir_data import load_beir
+from harness.evaluation.beir_data import document_text, load_beir
 from harness.evaluation.encoder import Usage
 from harness.evaluation.mteb_runner import evaluate_mteb
 from harness.study.benchmarks import Limits
@@ -128,4 +128,4 @@ def beir_task_texts(dataset: str, *, folder: Path, split: str) -> Iterator[tuple
     for query in data.queries.values():
         yield "query", query
     for document in data.corpus.values():
-        yield "document", f"{document['title']} {document['text']}".strip()
+        yield "document", document_text(document)

@@ -218,7 +218,11 @@ class Compiler:
     def _evaluation(self, task: ScoredTask, inputs: Mapping[str, Step], slug: str) -> Step:
         where = {"inputs": inputs, "bindings": {"slug": slug, **task.bindings}}
         label = f"{slug} on {task.task}"
-        parts = shard_configurations(task.config, self._study.resources.shard_documents)
+        parts = shard_configurations(
+            task.config,
+            self._study.resources.shard_documents,
+            folder=task.bindings.get("folder", ""),
+        )
         shards = [
             self.make("embed", config, label=f"{label}, corpus part {number}", **where).fingerprint
             for number, config in enumerate(parts, start=1)

@@ -23,8 +23,7 @@ def run(context: StepContext) -> None:
     config = context.config
     limits = Limits.of(config)
     if config["evaluator"] == "beir":
-        split, *_ = limits.splits or ("test",)
-        corpora = beir_corpora(config["task"], folder=beir_folder(context), split=split)
+        corpora = beir_corpora(config["task"], folder=beir_folder(context))
     else:
         corpora = mteb_corpora(config["task"], mirrors=mirrors_of(context), limits=limits)
     encoder = load_encoder(context)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import ProbeError
+from harness.errors import DataError, ProbeError
 from harness.evaluation import corpora
-from harness.evaluation.corpora import encode_shard
+from harness.evaluation.beir_data import document_text, load_beir
+from harness.evaluation.corpora import beir_corpora, encode_shard
 from harness.evaluation.embeddings import EmbeddingCache
 from harness.evaluation.encoder import StudyEncoder
 from harness.execution.states import plan_states
@@ -19,7 +20,7 @@ from harness.plan import compile_plan
 from harness.study import load_study
 from harness.study.recipe import PromptConfig
 from tests.evaluation.bench import Bench
-from tests.evaluation.folders import write_scifact
+from tests.evaluation.folders import pack, search_data, write_beir_folder, write_scifact
 from tests.evaluation.toy import ToyEmbedder
 
 _SUITE = "  search: {tasks: [SciFact]}\n"
@@ -83,6 +84,93 @@ def test_shards_encode_the_corpus_once_and_leave_the_same_bytes(
 def _model(bench: Bench) -> Path:
     (base,) = [step for step in bench.plan.steps.values() if step.stage == "base"]
     return bench.store.folder("base", base.fingerprint)
+
+
+@pytest.mark.usefixtures("_small_parts")
+@pytest.mark.parametrize("is_packed", [False, True], ids=["plain", "packed"])
+def test_a_beir_folder_is_encoded_in_shards_that_leave_the_same_bytes(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, is_packed: bool
+) -> None:
+    plain, few, many = (
+        _beir_bench(tmp_path / name, tiny_checkpoint, is_packed=is_packed, more=more)
+        for name, more in (("plain", ""), ("few", _of(40)), ("many", _of(20)))
+    )
+    (evaluation,) = [step for step in plain.plan.steps.values() if step.stage == "evaluate"]
+    # 70 lines.
+    assert [_stages(bench, "run").count("embed") for bench in (plain, few, many)] == [0, 2, 4]
+    encode = Embedder.encode
+
+    def killed(embedder: Embedder, texts: list[str], **settings: bool) -> np.ndarray:
+        if any(text.startswith(last_title) for text in texts):
+            raise ProbeError("killed")
+        return encode(embedder, texts, **settings)  # type: ignore[arg-type]
+
+    last_title = search_data()[0][59]["title"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedder, "encode", killed)
+        first = many.run()
+    assert len(first.failed) == 1
+    again = many.run()
+    assert [many.plan.steps[name].stage for name in again.done] == ["embed", "evaluate"]
+    for bench in (plain, few):
+        assert not bench.run().failed
+    folders = [bench.store.folder("evaluate", evaluation.fingerprint) for bench in (plain, few, many)]
+    for name in ("per_query.parquet", "top.parquet", "beir/small.json"):
+        assert len({(folder / name).read_bytes() for folder in folders}) == 1, name
+
+
+@pytest.mark.usefixtures("_small_parts")
+def test_shards_of_a_beir_folder_are_what_its_scoring_asks_for(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = _beir_bench(tmp_path / "bench", tiny_checkpoint, is_packed=False, more=_of(20))
+    encoded: list[str] = []
+    encode = Embedder.encode
+
+    def counted(embedder: Embedder, texts: list[str], **settings: bool) -> np.ndarray:
+        encoded.extend(texts)
+        return encode(embedder, texts, **settings)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Embedder, "encode", counted)
+    assert not bench.run().failed
+    if Embedder.load(_model(bench), device="cpu").arithmetic:
+        assert len(encoded) == len(set(encoded)) == 72
+
+
+def _of(documents: int) -> str:
+    return f"resources: {{shard_documents: {documents}}}\n"
+
+
+def _beir_bench(folder: Path, checkpoint: Path, *, is_packed: bool, more: str) -> Bench:
+    write_beir_folder(folder / "data" / "small", *search_data())
+    write_scifact(folder / "mirror")
+    if is_packed:
+        pack(folder / "data")
+    suites = "  search: {evaluator: beir, folder: data, tasks: [small]}\n"
+    return Bench(folder, checkpoint, folder / "mirror", suites=suites, more=more)
+
+
+def test_a_corpus_that_is_damaged_is_told_by_its_scoring(tmp_path: Path, tiny_checkpoint: Path) -> None:
+    (tmp_path / "data" / "small").mkdir(parents=True)
+    (tmp_path / "data" / "small" / "corpus.jsonl.gz").write_bytes(b"no gzip")
+    write_scifact(tmp_path / "mirror")
+    suites = "  search: {evaluator: beir, folder: data, tasks: [small]}\n"
+    bench = Bench(tmp_path, tiny_checkpoint, tmp_path / "mirror", suites=suites, more=_of(1))
+    assert _stages(bench, "run") == ["base", "evaluate"]
+    (record,) = bench.records(bench.run())
+    assert (record.state, "does not unpack" in record.reason) == ("failed", True)
+
+
+def test_a_shard_reads_a_corpus_in_its_order_and_keeps_none(tmp_path: Path) -> None:
+    write_beir_folder(tmp_path / "small", *search_data())
+    ((num_documents, texts),) = beir_corpora("small", folder=tmp_path)
+    whole = [document_text(one) for one in load_beir("small", tmp_path).corpus.values()]
+    assert num_documents == len(whole)
+    assert [texts(3, 5), texts(5, 6), texts(60, 70)] == [whole[3:5], whole[5:6], whole[60:70]]
+    (tmp_path / "small" / "corpus.jsonl").write_text('{"_id": "d1", "text": null}\n')
+    ((_, texts),) = beir_corpora("small", folder=tmp_path)
+    with pytest.raises(DataError, match="has no text"):
+        texts(0, 1)
 
 
 def test_shards_are_spared_where_their_evaluation_is_done(tmp_path: Path, tiny_checkpoint: Path) -> None:
