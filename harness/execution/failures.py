@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from harness.errors import AbsentDataError, DataError, HarnessError, MemoryLimitError, NonFiniteError
+from harness.execution.shortage import memory_use, settings_to_turn
 
 FailureKind = Literal[
     "cuda-oom", "host-oom", "preempted", "non-finite", "disk", "missing", "data", "error"
 ]
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 
-_GIB = 1 << 30
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _GOES_ON = "it goes on from its newest checkpoint"
 _VARYING = re.compile(r"(?:/[^\s:'\"]+)+|\b[0-9a-f]{8,}\b|\d+(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -42,26 +42,34 @@ class Failure:
     """Alike for the same fault in other steps."""
 
 
-def describe_error(error: BaseException) -> Failure:
-    """Return what an error that a step raised means for it."""
-    message = _message(error)
-    return Failure(kind=_kind(error), message=message, signature=_signature(error, message))
+def describe_error(error: BaseException, *, stage: str = "") -> Failure:
+    """Return what an error that a step of a stage raised means for it."""
+    message, kind = _message(error), _kind(error)
+    signature = _signature(error, message)
+    if kind in {"cuda-oom", "host-oom"}:
+        what, _, cure = message.strip().partition("\n")
+        use = f" ({memory_use()})" if kind == "host-oom" else ""
+        message = f"{what.rstrip(': ')}{use}\n{cure or f'  {settings_to_turn(stage)}'}"
+    return Failure(kind=kind, message=message, signature=signature)
 
 
-def describe_exit(code: int, *, num_kills: int | None, peak_bytes: int, limit_bytes: int) -> Failure:
+def describe_exit(
+    code: int, *, stage: str, num_kills: int | None, peak_bytes: int, limit_bytes: int
+) -> Failure:
     """Return what the sudden end of a step's process means.
 
     Args:
         code: Its exit code; negative for a signal.
+        stage: The step's.
         num_kills: Processes that the system killed for want of memory meanwhile; None if it keeps no
             count.
         peak_bytes: The most memory that the process had.
         limit_bytes: The memory that there is.
     """
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    memory = f"peak {peak_bytes / _GIB:.1f} GiB of {limit_bytes / _GIB:.1f} GiB"
+    memory = memory_use(peak_bytes, limit_bytes)
     if code == -signal.SIGKILL and num_kills != 0:
-        return lack_of_memory(f"the step's process was killed ({name}, {memory})")
+        return lack_of_memory(f"the step's process was killed ({name}, {memory})", stage=stage)
     if code in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
         return preemption(f"the step's process was ended from outside ({name})")
     message = f"the step's process died ({name}, {memory}); its log tells how far it came"
@@ -73,13 +81,10 @@ def preemption(what: str) -> Failure:
     return Failure(kind="preempted", message=f"{what}; {_GOES_ON}", signature="preempted")
 
 
-def lack_of_memory(what: str) -> Failure:
+def lack_of_memory(what: str, *, stage: str) -> Failure:
     """Return the failure of a step that the system ended since the machine's memory ran out."""
-    cure = (
-        "lower `resources.train.micro_batch`, set `resources.train.gradient_checkpointing: true`, or "
-        "give each step more `cpus`, so that fewer run side by side"
-    )
-    return Failure(kind="host-oom", message=f"{what}: memory ran out\n  {cure}", signature="host-oom")
+    message = f"memory ran out: {what}\n  {settings_to_turn(stage)}"
+    return Failure(kind="host-oom", message=message, signature="host-oom")
 
 
 def _kind(error: BaseException) -> FailureKind:

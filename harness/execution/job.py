@@ -71,7 +71,7 @@ def run_job(job: Job) -> Outcome:
     except OSError as error:
         # A full disk also refuses the log and the journal: the run goes on all the same.
         seconds = time.monotonic() - started
-        failure = describe_error(error)
+        failure = describe_error(error, stage=job.step.stage)
         return Outcome(step=job.step.fingerprint, state="failed", seconds=seconds, failure=failure)
 
 
@@ -129,7 +129,7 @@ def _run_held(job: Job, store: ArtifactStore, lease: Lease, started: float) -> O
             log.write(f"{error.message}\n")
             return Outcome(step=step.fingerprint, state="held")
         except (Exception, PreemptedError) as error:
-            failure = describe_error(error)
+            failure = describe_error(error, stage=step.stage)
             # What went wrong is known; that a full disk takes no note of it must not hide it.
             with contextlib.suppress(OSError):
                 log.write(traceback.format_exc())

@@ -131,11 +131,12 @@ class RayBackend:
         try:
             outcome: Outcome = self._ray.get(finished)
         except exceptions.OutOfMemoryError as error:
-            failure = lack_of_memory(f"Ray ended the step's process: {error}")
+            said = " ".join(str(error).split())
+            failure = lack_of_memory(f"Ray ended the step's process: {said}", stage=job.step.stage)
         except (exceptions.WorkerCrashedError, exceptions.NodeDiedError):
             failure = preemption("the step's node or Ray worker went away")
         except exceptions.RayError as error:
-            failure = describe_error(error)
+            failure = describe_error(error, stage=job.step.stage)
         else:
             return job.step.fingerprint, outcome
         note_failure(job, failure)

@@ -75,6 +75,27 @@ def test_vectors_that_are_none_fail_their_cell_alone(
     assert {record.state for record in bench.records(again)} == {"ok"}
 
 
+def test_a_task_for_which_memory_does_not_suffice_says_how_much_there_was_and_what_to_turn(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = Embedder.encode
+
+    def greedy(self: Embedder, texts: Sequence[str], **settings: Any) -> np.ndarray:
+        if _is_classification(texts):
+            raise MemoryError
+        return encode(self, texts, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Embedder, "encode", greedy)
+        summary = bench.run()
+    (message,) = summary.failed.values()
+    assert "GiB of " in message.splitlines()[0]
+    assert "resources.shard_documents" in message
+    records = bench.by_task(summary)
+    assert records["STSBenchmark"].state == "ok"
+    assert "GiB of " in records["Banking77Classification"].reason
+
+
 def test_a_full_disk_fails_its_cell_and_loses_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
