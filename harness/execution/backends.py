@@ -12,10 +12,14 @@ from typing import Protocol
 
 from harness.execution.job import Job, Outcome, run_job
 from harness.execution.queue import Room
+from harness.plan import Step
 
 
 class Backend(Protocol):
     """Runs jobs, one or many at a time."""
+
+    def expect(self, steps: Collection[Step]) -> None:
+        """Learn of steps that are to come, so that what takes long to start can be started now."""
 
     def submit(self, job: Job) -> None:
         """Take a job that fits into `room`; its inputs are there."""
@@ -43,6 +47,9 @@ class InProcessBackend:
 
     def __init__(self) -> None:
         self._waiting: deque[Job] = deque()
+
+    def expect(self, steps: Collection[Step]) -> None:
+        """Do nothing: there is nothing to start."""
 
     def submit(self, job: Job) -> None:
         """Take a job; it runs in the next `wait`."""

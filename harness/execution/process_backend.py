@@ -17,6 +17,7 @@ from harness.errors import HarnessError
 from harness.execution.job import Job, Outcome
 from harness.execution.queue import Room
 from harness.execution.workers import Worker
+from harness.plan import Step
 from harness.study.document import Resources
 
 _FRACTION = 1e-6
@@ -32,11 +33,20 @@ class ProcessBackend:
     """
 
     def __init__(self, *, num_cpus: int | None = None, devices: Collection[str] | None = None) -> None:
-        self._num_cpus = num_cpus or len(os.sched_getaffinity(0))
+        self._num_starts = len(os.sched_getaffinity(0))
+        self._num_cpus = num_cpus or self._num_starts
         names = visible_devices() if devices is None else devices
         self._free = dict.fromkeys(names, 1.0)
         self._idle: list[Worker] = []
         self._busy: dict[Worker, tuple[Job, dict[str, float]]] = {}
+        self._num_expected = 0
+
+    def expect(self, steps: Collection[Step]) -> None:
+        """Start, few at a time, the workers that steps without a device will keep busy side by side."""
+        light = [step.resources.cpus for step in steps if step.resources.gpus == 0]
+        if light:
+            self._num_expected = min(len(light), self._num_cpus // min(light))
+            self._start_ahead()
 
     def submit(self, job: Job) -> None:
         """Start a job.
@@ -46,25 +56,46 @@ class ProcessBackend:
         """
         self._check(job)
         shares = self._assign(job.step.resources)
-        if shares:
-            worker = Worker(devices=",".join(shares))
-        else:
-            worker = self._idle.pop() if self._idle else Worker(devices="")
+        worker = None if shares else self._take_idle()
+        worker = worker or Worker(devices=",".join(shares))
         self._busy[worker] = job, shares
         worker.submit(job)
 
     def wait(self, timeout: float | None = None) -> tuple[str, Outcome] | None:
         """Return the fingerprint and outcome of a job that ended."""
-        connections = {worker.connection: worker for worker in self._busy}
-        ready = wait(list(connections), timeout)
+        waited = [*self._busy, *(worker for worker in self._idle if not worker.is_up)]
+        ready = wait([worker.connection for worker in waited], timeout)
         # One at a time: the others' answers stay where they are until the next call.
-        for connection in ready[:1]:
-            worker = next(other for key, other in connections.items() if key is connection)
+        for worker in [worker for worker in waited if worker.connection in ready][:1]:
+            outcome = self._hear(worker)
+            if outcome is not None:
+                return outcome.step, outcome
+        return None
+
+    def _hear(self, worker: Worker) -> Outcome | None:
+        """Return the outcome of a worker's job; None if it has only said that it is up."""
+        if worker in self._busy:
             outcome = worker.receive()
             if outcome is not None:
                 self._release(worker, is_over=outcome.failure is not None)
-                return outcome.step, outcome
-        return None
+        else:
+            outcome = None
+            if not worker.greet():
+                # Others would not start either; the first step that gets one will tell why.
+                self._num_expected = 0
+                self._idle.remove(worker)
+                worker.kill()
+        self._start_ahead()
+        return outcome
+
+    def _start_ahead(self) -> None:
+        """Start workers that are expected, no more at once than there are cores to start them."""
+        workers = [*self._busy, *self._idle]
+        num_starting = sum(not worker.is_up for worker in workers)
+        while len(workers) < self._num_expected and num_starting < self._num_starts:
+            self._idle.append(Worker(devices=""))
+            workers.append(self._idle[-1])
+            num_starting += 1
 
     @property
     def room(self) -> Room:
@@ -89,6 +120,13 @@ class ProcessBackend:
             worker.join()
         self._busy.clear()
         self._idle.clear()
+
+    def _take_idle(self) -> Worker | None:
+        """Return a worker without a job, the first to have started."""
+        found = next((worker for worker in self._idle if worker.is_up), next(iter(self._idle), None))
+        if found is not None:
+            self._idle.remove(found)
+        return found
 
     def _check(self, job: Job) -> None:
         resources = job.step.resources

@@ -17,6 +17,7 @@ from harness.execution.failures import describe_error, lack_of_memory, preemptio
 from harness.execution.job import Job, Outcome, note_failure
 from harness.execution.queue import Room
 from harness.execution.workers import Worker
+from harness.plan import Step
 
 _CONNECT_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
@@ -97,6 +98,9 @@ class RayBackend:
             )
         self._remote = ray.remote(max_retries=0)(run_in_group)
         self._running: dict[Any, Job] = {}
+
+    def expect(self, steps: Collection[Step]) -> None:
+        """Do nothing: Ray starts its workers ahead."""
 
     def submit(self, job: Job) -> None:
         """Queue a job on the cluster.

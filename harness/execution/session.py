@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from harness.execution.backends import Backend
@@ -81,9 +80,7 @@ class Session:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def add(self, plan: Plan, *, priority: int = 0, again: Collection[str] = ()) -> None:
@@ -225,6 +222,9 @@ class Session:
         if self._backend is None:
             self._store.check_access()
             self._backend = self._open_backend()
+            self._backend.expect(
+                [self._queue.steps[name] for name in self._queue.names("waiting", "ready")]
+            )
         room = self._backend.room
         is_running = self._queue.num("running") > 0
         if (room.is_empty and is_running) or self._is_paused():

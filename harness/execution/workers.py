@@ -65,9 +65,14 @@ class Worker:
         self.num_jobs = 0
         """Jobs that it was given."""
         self.pid = 0
-        """Process that runs the steps; also the number of its group. Known once its first job ended."""
+        """Process that runs the steps; also the number of its group. Known once it is up."""
         self._job: Job | None = None
         self._kills: int | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it has said that it is ready for jobs."""
+        return self.pid != 0
 
     @property
     def is_old(self) -> bool:
@@ -84,6 +89,12 @@ class Worker:
         except (BrokenPipeError, ConnectionResetError):
             # It died while it had nothing to do; `receive` finds out.
             return
+
+    def greet(self) -> bool:
+        """Hear from a worker without a job that it is up; return whether it is."""
+        with contextlib.suppress(EOFError, ConnectionResetError):
+            self.pid = self.connection.recv()
+        return self.is_up
 
     def receive(self) -> Outcome | None:
         """Return the outcome of its job, waiting for it; None if this was only a sign of life."""

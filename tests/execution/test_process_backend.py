@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -105,6 +106,40 @@ def test_a_worker_serves_many_steps_and_one_with_a_device_has_its_own(
     assert seen["a"] == seen["b"]
     assert len(set(seen.values())) == 3
     _assert_gone([seen["c"], seen["d"]])
+
+
+def _workers() -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            found += [process] if "harness.execution.worker" in process.cmdline() else []
+    return found
+
+
+def test_workers_that_steps_will_need_are_up_before_their_first_step(
+    stub: Path, tmp_path: Path, backend: ProcessBackend
+) -> None:
+    backend.expect([stub_step(name) for name in "abc"] + [stub_step("on a device", gpus=1)])
+    assert [backend.wait(_SECONDS) for _ in range(2)] == [None, None]
+    ahead = {inner.pid for worker in _workers() for inner in worker.children()}
+    assert len(ahead) == 2, "no more than can be busy side by side"
+    order(stub, {name: ["wait"] for name in "ab"})
+    for name in "ab":
+        backend.submit(_job(tmp_path, stub_step(name)))
+    assert {_until(stub / f"waits-{name}")[0] for name in "ab"} == ahead
+
+
+def test_workers_that_cannot_start_are_not_started_again_and_again(
+    stub: Path, tmp_path: Path, backend: ProcessBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/usr/bin/env")
+    backend.expect([stub_step("a"), stub_step("b")])
+    while _workers():
+        assert backend.wait(0.1) is None
+    backend.submit(_job(tmp_path, stub_step("a")))
+    failure = _outcome(backend).failure
+    assert failure is not None
+    assert "could not start" in failure.message
 
 
 def test_devices_are_shared_in_fractions_and_kept_whole_where_that_can_be(

@@ -12,6 +12,7 @@ from harness.execution.job import Job, Outcome
 from harness.execution.queue import Room
 from harness.execution.session import Session
 from harness.execution.store import ArtifactStore
+from harness.plan import Step
 from harness.stages import STAGES
 from harness.study.queueing import QueuePolicy
 
@@ -24,6 +25,9 @@ class SimulatedBackend:
         self.num_jobs = 0
         self._workers = workers
         self._ends: dict[str, float] = {}
+
+    def expect(self, steps: Collection[Step]) -> None:
+        pass
 
     def submit(self, job: Job) -> None:
         self.num_jobs += 1
