@@ -1,4 +1,4 @@
-"""A Ray node that is killed in mid-step costs that step one more try, and nothing else."""
+"""A Ray node or worker that is killed in mid-step costs that step one more try, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from harness.execution.journal import Journal
 from tests.end_to_end.faults.conftest import MODELS, ONCE, Bench, assert_gone, until
 
 # Ray takes 127.0.0.1 for the machine's own address where a cluster has several nodes.
@@ -132,3 +133,25 @@ def test_a_run_goes_on_without_a_node_that_was_killed(
     assert "trying contrast" in said
     assert bench.tables() == undisturbed
     assert bench.runs() == ONCE + Counter([lost])
+
+
+def test_a_run_goes_on_when_rays_own_worker_is_killed(
+    bench: Bench, undisturbed: dict[str, bytes]
+) -> None:
+    bench.order(contrast_0p02=["hang"])
+    driver = bench.start("ray")
+    processes = bench.until("hangs-contrast-0.02")
+    watching, ours, *_ = psutil.Process(processes[0]).parents()
+    assert ours.name().startswith("ray::")
+    ours.send_signal(signal.SIGKILL)
+    assert_gone([*processes, watching.pid])
+    _, said = driver.communicate()
+    assert driver.returncode == 0, said
+    assert said.count("trying contrast") == 1
+    events = Journal(bench.store.home / "journal.jsonl").read()
+    # Its step notes it as it ends, where it still can; the driver does in any case.
+    assert {event.failure for event in events if event.kind not in {"started", "finished"}} == {
+        "preempted"
+    }
+    assert bench.tables() == undisturbed
+    assert bench.runs() == ONCE + Counter(["contrast-0.02"])
