@@ -24,7 +24,7 @@ from harness.execution.process_backend import ProcessBackend, visible_devices
 from harness.plan import Step
 from tests.execution.stub import order, runs, stub_step
 
-_SECONDS = 60.0
+_SECONDS = 180.0
 
 
 def _job(home: Path, step: Step) -> Job:

@@ -40,7 +40,7 @@ queue: {max_same_errors: 2}
 MODELS = ("contrast-0.02", "contrast-0.05")
 CELLS = [f"{task}-of-{model}" for task in ("SciFact", "NFCorpus", "ArguAna") for model in MODELS]
 ONCE = Counter(["source", "base", "reconstruct", *MODELS, *CELLS])
-_SECONDS = 60.0
+_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
