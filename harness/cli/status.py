@@ -30,7 +30,7 @@ def command(
     ] = None,
     profile: ProfileOption = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Show it again and again, until its run has ended.")
     ] = False,
     every: Annotated[
         float, typer.Option("--every", min=0.1, metavar="SECONDS", help="How often, with --watch.")
@@ -41,7 +41,8 @@ def command(
     """Show which steps are done, running, waiting, failed, cancelled or interrupted, and the time left.
 
     Works while the study runs, from any shell and any machine that sees the store. What needs a step
-    that failed or was cancelled is blocked; what was interrupted goes on from its newest checkpoint.
+    that failed or was cancelled is blocked; what was interrupted goes on from its newest checkpoint. A
+    process that holds a step and gave no sign of life for a minute is named.
 
     Examples: `harness status`, `harness status quickstart --watch`
     """

@@ -22,7 +22,8 @@ _QUERY = "index,utilization.gpu,memory.used,memory.total"
 
 def render(overview: Overview, store: ArtifactStore) -> str:
     """Return an overview as text, each line ended."""
-    lines = [*_stages(overview), "", *_running(overview), *_ended_badly(overview, store)]
+    lines = [*_stages(overview), "", *_running(overview), *_silent(overview)]
+    lines += _ended_badly(overview, store)
     counts = ", ".join(f"{count} {state}" for state, count in overview.counts.items() if count)
     lines += [counts or "no steps", *_runs(overview)]
     return "\n".join(lines) + "\n"
@@ -40,15 +41,21 @@ def show_studies(overviews: Sequence[Overview]) -> None:
 
 
 def watch(look: Callable[[], Overview], store: ArtifactStore, *, pause: Callable[[], None]) -> None:
-    """Show an overview again and again, in place, until Ctrl-C or until nothing is left to do."""
+    """Show an overview again and again, in place, until its run has ended, or until Ctrl-C.
+
+    A run that has not begun is waited for, unless nothing is left to do.
+    """
     console = Console(highlight=False)
+    has_run = False
     with Live(console=console, auto_refresh=False) as live:
         try:
             while True:
                 overview = look()
                 live.update(Text(render(overview, store).rstrip("\n")), refresh=True)
-                if overview.counts["done"] == len(overview.steps):
+                is_over = has_run or overview.counts["done"] == len(overview.steps)
+                if is_over and not overview.runs:
                     return
+                has_run = has_run or bool(overview.runs)
                 pause()
         except KeyboardInterrupt:
             return
@@ -76,6 +83,21 @@ def _running(overview: Overview) -> list[str]:
         since = "" if one.seconds is None else f"  for {duration(one.seconds)}"
         lines.append(f"running      {one.step.name}  {one.step.label}{since}, on {one.where}")
     return [*lines, *_more(running)]
+
+
+def _silent(overview: Overview) -> list[str]:
+    lines = []
+    for one in overview.silent:
+        since = f"{one.since:%Y-%m-%d %H:%M:%S} UTC"
+        ago = duration((overview.looked - one.since).total_seconds())
+        held = ", ".join(one.holds[:_MAX_ROWS])
+        more = f" and {len(one.holds) - _MAX_ROWS} more" if len(one.holds) > _MAX_ROWS else ""
+        lines.append(
+            f"silent       {one.where}: not heard of since {since}, {ago} ago; has {held}{more}"
+        )
+    if lines:
+        lines.append(f"{'':<12} if it is gone: `harness run` waits a minute for it and takes over")
+    return lines
 
 
 def _ended_badly(overview: Overview, store: ArtifactStore) -> list[str]:

@@ -21,6 +21,7 @@ from harness.execution.leases import Held
 from harness.execution.noted import NotedPlan, NotedStep
 from harness.execution.remaining import remaining
 from harness.execution.runs import Run, Runs
+from harness.execution.silence import Silent, as_values, silent_holders
 from harness.execution.store import ArtifactStore
 from harness.plan.ranges import Range
 
@@ -69,6 +70,10 @@ class Overview:
     """Runs of this study that are under way."""
     remaining: Range | None
     """How long the rest will take; None where nothing is known of it."""
+    silent: tuple[Silent, ...]
+    """Who holds a step or a run of this study, and was not heard of for long."""
+    looked: datetime
+    """By the clock of whoever looked."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -97,8 +102,9 @@ def look_over(plan: NotedPlan, store: ArtifactStore, *, now: datetime | None = N
     Args:
         plan: Its steps.
         store: Where its artifacts are.
-        now: For how long steps have been running; the time of now if empty.
+        now: For how long steps have been running, and nothing was heard; the time of now if empty.
     """
+    now = now or datetime.now(UTC)
     done = _finished(store, {step.stage for step in plan.steps.values()})
     latest = Journal(store.home / JOURNAL_NAME).latest()
     living = store.leases.living()
@@ -107,20 +113,23 @@ def look_over(plan: NotedPlan, store: ArtifactStore, *, now: datetime | None = N
         if name in done:
             states[name] = StepStatus(step, "done")
         elif name in living:
-            states[name] = _running(step, living[name], latest.get(name), now or datetime.now(UTC))
+            states[name] = _running(step, living[name], latest.get(name), now)
         else:
             states[name] = _open(step, latest.get(name), states)
+    all_runs = Runs(store.home)
     runs = tuple(
-        run
-        for run in Runs(store.home).living()
-        if run.study == plan.study and run.profile == plan.profile
+        run for run in all_runs.living() if run.study == plan.study and run.profile == plan.profile
     )
+    held = [(plan.steps[name].name, lease) for name, lease in living.items() if name in plan.steps]
+    held += [("a run", lease) for run in runs if (lease := all_runs.leases.held(run.name)) is not None]
     expected = read_expectations(store.study_folder(plan.study))
     return Overview(
         plan=plan,
         steps=tuple(states.values()),
         runs=runs,
         remaining=_remaining(plan, states, expected, runs),
+        silent=silent_holders(held, now=now),
+        looked=now,
     )
 
 
@@ -191,6 +200,7 @@ def as_json(overview: Overview) -> dict[str, object]:
             }
             for run in overview.runs
         ],
+        "silent": [as_values(one, now=overview.looked) for one in overview.silent],
         "gpus": {"taken": taken, "there": _finite(there)},
         "remaining_seconds": (
             None

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.cli.status_text import duration, gpu_lines, render, show_studies
+from harness.cli.status_text import duration, gpu_lines, render, show_studies, watch
 from harness.errors import StoreError
 from harness.execution.expectations import note_expectations
 from harness.execution.journal import Journal
 from harness.execution.noted import NotedPlan, note_plan, noted, noted_plans, read_noted
 from harness.execution.overview import as_json, look_over
 from harness.execution.remaining import remaining
-from harness.execution.runs import Run, Runs
+from harness.execution.runs import OwnRun, Run, Runs
 from harness.execution.store import ArtifactStore
 from harness.plan import Plan
 from harness.plan.costs import StepCost
@@ -106,6 +108,47 @@ def test_all_studies_of_a_store_have_a_line(
     note_plan(tmp_path, noted(plan, profile="laptop"))
     show_studies([look_over(one, ArtifactStore(tmp_path)) for one in noted_plans(tmp_path)])
     assert capsys.readouterr().out == "fake (laptop)            5 waiting\n"
+
+
+def test_who_holds_something_and_is_silent_is_named_with_place_and_time(
+    tmp_path: Path, stage: CountingStage
+) -> None:
+    plan = plan_of(step("a"))
+    (name,) = plan.steps
+    store = ArtifactStore(tmp_path)
+    own = Runs(tmp_path).begin(study="fake", profile="", priority=0, cpus=1, gpus=0, steps=[name])
+    with store.leases.acquire(name) or pytest.fail("held"):
+        assert not look_over(noted(plan), store).silent
+        found = look_over(noted(plan), store, now=datetime.now(UTC) + timedelta(minutes=5))
+    own.end()
+    (silent,) = found.silent
+    assert silent.where.startswith(f"{os.uname().nodename}, process {os.getpid()}")
+    assert silent.holds == (plan.steps[name].name, "a run")
+    assert f"{silent.where}: not heard of since {silent.since:%Y-%m-%d}" in render(found, store)
+    told: Any = as_json(found)["silent"]
+    assert told[0]["seconds"] >= 300
+
+
+def test_watching_ends_with_the_run_that_was_seen_whatever_is_left(
+    tmp_path: Path, stage: CountingStage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan, _ = diamond()
+    stage.failing = {"b"}
+    run(plan, tmp_path)
+    store = ArtifactStore(tmp_path)
+    runs: list[OwnRun] = []
+
+    def pass_time() -> None:
+        assert len(runs) < 2
+        if not runs or runs[0].name not in {run.name for run in Runs(tmp_path).living()}:
+            own = Runs(tmp_path).begin(study="fake", profile="", priority=0, cpus=1, gpus=0, steps=())
+            runs.append(own)
+        else:
+            runs[0].end()
+
+    watch(lambda: look_over(noted(plan), store), store, pause=pass_time)
+    assert "no run is under way" in capsys.readouterr().out
+    assert len(runs) == 1
 
 
 def _room(cpus: float) -> Run:
