@@ -11,7 +11,7 @@ from harness.cli.locate import study_name
 from harness.cli.options import HomeOption
 from harness.errors import HarnessError
 from harness.execution.naming import find_step
-from harness.execution.noted import noted_plans
+from harness.execution.noted import noted_plans, searched
 from harness.execution.runs import Ask, Run, Runs
 from harness.execution.store import ArtifactStore, default_home
 from harness.execution.submissions import find_submission, stop_job
@@ -26,10 +26,11 @@ def command(
     ],
     home: HomeOption = None,
 ) -> None:
-    """Ask the runs under way to cancel a study, or one step with all that needs it.
+    """Ask the runs under way to cancel a study with its search, or one step with all that needs it.
 
-    Whoever runs it obeys within a second or two, on whatever machine. What another study's run needs
-    goes on. Cancelled steps keep their checkpoints, and `harness run` takes them up again.
+    Whoever runs it obeys within a second or two, on whatever machine; `STUDY-search` stands for the
+    search alone. What another study's run needs goes on. Cancelled steps keep their checkpoints, and
+    `harness run` or `harness search` takes them up again.
 
     Examples: `harness cancel quickstart`, `harness cancel contrast-3fa9c1`
     """
@@ -40,8 +41,7 @@ def command(
         return
     name = study_name(target)
     living = Runs(store.home).living()
-    if any(run.study == name for run in living):
-        asked = [run for run in living if run.study == name]
+    if asked := [run for run in living if run.study in {name, searched(name)}]:
         _ask(store, asked, None)
     elif any(plan.study == name for plan in noted_plans(store.home)):
         sys.stderr.write(f"no run of {name} is under way\n")

@@ -18,6 +18,7 @@ from harness.cli.options import (
     HomeOption,
     JsonOption,
     MirrorOption,
+    PriorityOption,
     ProfileOption,
     ReportsOption,
     StudyArgument,
@@ -26,9 +27,11 @@ from harness.cli.options import (
 from harness.cli.run import INTERRUPTED, backend_opener
 from harness.errors import HarnessError
 from harness.execution.backends import Backend
-from harness.execution.session import Session
+from harness.execution.overseen import RunCancelledError, overseen_session
+from harness.execution.oversight import Oversight
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore, default_home
+from harness.plan import Plan
 from harness.study import Study, find_study, load_study
 
 if TYPE_CHECKING:
@@ -68,6 +71,7 @@ def command(
     profile: ProfileOption = None,
     home: HomeOption = None,
     workers: WorkersOption = None,
+    priority: PriorityOption = 0,
     backend: BackendOption = "ray",
     address: AddressOption = "",
     mirror: MirrorOption = None,
@@ -106,7 +110,8 @@ def command(
         check_plan(study, plan_states(cells.plan({}), cells.store), mirrors, profile=profile)
     ledger = open_ledger(cells, storage=storage, tell=_tell)
     if is_run:
-        _run(cells, ledger, backend_opener(backend, address, None), workers=workers, mirrors=mirrors)
+        opener = backend_opener(backend, address, None)
+        _run(cells, ledger, opener, workers=workers, priority=priority, mirrors=mirrors)
     folder = reports / cells.study.name
     _finish(cells, ledger, folder, profile=profile, around=around_best, as_json=json)
 
@@ -117,6 +122,7 @@ def _run(
     open_backend: Callable[[], Backend],
     *,
     workers: int | None,
+    priority: int,
     mirrors: tuple[Path, ...],
 ) -> None:
     from harness.search.driver import Driver
@@ -131,13 +137,27 @@ def _run(
     try:
         with (
             ledger,
-            Session(cells.store, open_backend, mirrors=mirrors, policy=cells.study.queue) as session,
+            overseen_session(
+                cells.store,
+                open_backend,
+                Oversight(
+                    cells.store.home,
+                    plan=Plan(study=cells.study.name, steps={}, rows=()),
+                    priority=priority,
+                    announce=tell,
+                ),
+                mirrors=mirrors,
+                policy=cells.study.queue,
+            ) as session,
         ):
             Driver(cells, ledger, session, workers=workers or os.cpu_count() or 1, tell=tell).run()
             repeat_best(cells, ledger, session, tell=tell)
     except KeyboardInterrupt:
         _tell("interrupted: what was finished is kept; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
+    except RunCancelledError as error:
+        _tell(f"{error.message}; {error.cure}")
+        raise typer.Exit(1) from None
 
 
 def _tell(line: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import StoreError
-from harness.execution.noted import noted_plans
+from harness.execution.noted import noted_plans, searched
 from harness.execution.runs import Runs
 from harness.execution.store import ArtifactStore
 
@@ -77,7 +77,7 @@ def _searched(store: ArtifactStore) -> set[str]:
     """Return what searches may need beyond what they noted: all that was made after they noted it."""
     found: set[str] = set()
     for folder in (store.home / "search").glob("*"):
-        note = store.study_folder(f"{folder.name}-search") / "plan.json"
+        note = store.study_folder(searched(folder.name)) / "plan.json"
         since = note.stat().st_mtime if note.exists() else 0.0
         for stage, name in store.names():
             if store.folder(stage, name).stat().st_mtime >= since:

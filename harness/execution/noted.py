@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,6 +50,11 @@ class NotedPlan:
     """SHA-256 of the study file."""
     steps: Mapping[str, NotedStep]
     """Fingerprint -> step, inputs before what needs them."""
+
+
+def searched(study: str) -> str:
+    """Return the name under which the search of a study has its steps and records."""
+    return f"{study}-search"
 
 
 def noted(plan: Plan, *, profile: str | None = None, file: Path | None = None) -> NotedPlan:
@@ -95,6 +100,20 @@ def note_plan(home: Path, plan: NotedPlan) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def note_more(home: Path, plan: NotedPlan) -> None:
+    """Add steps to the plan that was noted before, for a driver that thinks of them one by one.
+
+    The note keeps its time, which says since when steps may be needed that it does not name: of two
+    drivers that add at once, one may be overheard.
+    """
+    path = _path(home / "studies" / plan.study, plan.profile)
+    before = _read(path)
+    since = path.stat().st_mtime_ns if before is not None else 0
+    known = before.steps if before is not None else {}
+    note_plan(home, replace(plan, steps={**known, **plan.steps}))
+    os.utime(path, ns=(since, since))
 
 
 def read_noted(home: Path, study: str, *, profile: str | None = None) -> NotedPlan | None:

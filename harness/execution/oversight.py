@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from harness.execution.journal import JOURNAL_NAME, Journal
+from harness.execution.noted import note_more, noted
 from harness.execution.queue import Room
 from harness.execution.runs import Ask, OwnRun, Run, Runs
 from harness.execution.session import Session
@@ -72,6 +74,7 @@ class Oversight(Unseen):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.look_seconds: float = look_seconds
+        self._home = home
         self._journal = Journal(home / JOURNAL_NAME)
         self._runs = Runs(home)
         self._watch = Watch(self._runs.leases, clock=clock)
@@ -82,6 +85,9 @@ class Oversight(Unseen):
         self._clock = clock
         self._next_look = 0.0
         self._own: OwnRun | None = None
+        self._has_grown = False
+        self.is_cancelled = False
+        """Whether somebody asked for the end of the whole run."""
 
     def begin(self, room: Room) -> None:
         """Make the run known to others, with what it may use."""
@@ -94,6 +100,11 @@ class Oversight(Unseen):
             steps=self._plan.steps,
         )
 
+    def grow(self, plan: Plan) -> None:
+        """The run is to bring about these steps too; others learn of it at the next look."""
+        self._has_grown |= not plan.steps.keys() <= self._plan.steps.keys()
+        self._plan = replace(self._plan, steps={**self._plan.steps, **plan.steps})
+
     def end(self) -> None:
         """The run is over."""
         if self._own is not None:
@@ -104,6 +115,10 @@ class Oversight(Unseen):
         """Obey what was asked since the last look, and see who needs room; at most once a second."""
         if self._own is None or self._clock() < self._next_look:
             return
+        if self._has_grown:
+            self._own.describe(steps=self._plan.steps)
+            note_more(self._home, noted(self._plan))
+            self._has_grown = False
         for ask in self._own.take_asks():
             self._obey(session, ask)
         self._own.show_short(session.lacks_room)
@@ -127,6 +142,7 @@ class Oversight(Unseen):
         if ask.verb == "retry":
             self._retry(session, names, ask.why)
             return
+        self.is_cancelled |= ask.steps is None
         running = {name for name in names if session.state(name) == "running"}
         shared = running & self._needed_elsewhere()
         cancelled = session.cancel(name for name in names if name not in shared)

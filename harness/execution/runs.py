@@ -18,10 +18,10 @@ import json
 import math
 import os
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.execution.journal import utc_now
@@ -73,7 +73,7 @@ class Runs:
     def __init__(self, home: Path) -> None:
         self._folder = home / FOLDER
         self.leases = Leases(self._folder)
-        self._known: dict[str, Run] = {}
+        self._known: dict[str, tuple[tuple[int, int], Run]] = {}
 
     def living(self) -> list[Run]:
         """Return the runs whose holder is not known to be dead, the oldest first."""
@@ -120,7 +120,7 @@ class Runs:
         """
         self._sweep()
         name = secrets.token_hex(8)
-        about = {
+        about: dict[str, Any] = {
             "study": study,
             "profile": profile,
             "priority": priority,
@@ -128,14 +128,12 @@ class Runs:
             "cpus": cpus if cpus < math.inf else None,
             "gpus": gpus if gpus < math.inf else None,
             "started": utc_now(),
-            "steps": sorted(steps),
         }
         self._folder.mkdir(parents=True, exist_ok=True)
-        _write(self._folder / f"{name}.json", json.dumps(about))
-        lease = self.leases.acquire(name)
-        if lease is None:
-            raise StoreError(f"{self._folder}: a random name was taken already", cure="run it again")
-        return OwnRun(self._folder, name, lease)
+        own = OwnRun(self._folder, name, about)
+        own.describe(steps=steps)
+        own.hold(self.leases)
+        return own
 
     def remove(self, run: Run) -> None:
         """Take away what a run left that was given up: its counter stood still for too long."""
@@ -144,24 +142,17 @@ class Runs:
         _clear(self._folder, run.name)
 
     def _describe(self, name: str, held: Held) -> Run | None:
-        if name not in self._known:
-            try:
-                about = json.loads((self._folder / f"{name}.json").read_bytes())
-                self._known[name] = Run(
-                    name=name,
-                    study=about["study"],
-                    profile=about["profile"],
-                    priority=about["priority"],
-                    cpus=math.inf if about["cpus"] is None else about["cpus"],
-                    gpus=math.inf if about["gpus"] is None else about["gpus"],
-                    started=about["started"],
-                    steps=frozenset(about["steps"]),
-                    where=held.describe(),
-                )
-            except (FileNotFoundError, ValueError, KeyError):
-                # It is ending at this moment.
-                return None
-        return self._known[name]
+        path = self._folder / f"{name}.json"
+        try:
+            # It is replaced as a whole when the run grows.
+            stat = path.stat()
+            version = (stat.st_ino, stat.st_mtime_ns)
+            if name not in self._known or self._known[name][0] != version:
+                self._known[name] = version, _read(path, name, held)
+        except (FileNotFoundError, ValueError, KeyError):
+            # It is ending at this moment.
+            return None
+        return self._known[name][1]
 
     def _sweep(self) -> None:
         """Take away what runs left that are known to be dead."""
@@ -174,11 +165,23 @@ class Runs:
 class OwnRun:
     """A run of this process, as others see it."""
 
-    def __init__(self, folder: Path, name: str, lease: Lease) -> None:
+    def __init__(self, folder: Path, name: str, about: Mapping[str, Any]) -> None:
         self._folder = folder
         self.name = name
-        self._lease = lease
+        self._about = about
+        self._lease: Lease | None = None
         self._is_short = False
+
+    def describe(self, *, steps: Collection[str]) -> None:
+        """Say which steps the run is to bring about, by fingerprint."""
+        text = json.dumps({**self._about, "steps": sorted(steps)})
+        _write(self._folder / f"{self.name}.json", text)
+
+    def hold(self, leases: Leases) -> None:
+        """Begin to show signs of life, once the run is described."""
+        self._lease = leases.acquire(self.name)
+        if self._lease is None:
+            raise StoreError(f"{self._folder}: a random name was taken already", cure="run it again")
 
     def take_asks(self) -> list[Ask]:
         """Return what was asked of this run since the last call."""
@@ -205,7 +208,23 @@ class OwnRun:
     def end(self) -> None:
         """The run is over."""
         _clear(self._folder, self.name)
-        self._lease.release()
+        if self._lease is not None:
+            self._lease.release()
+
+
+def _read(path: Path, name: str, held: Held) -> Run:
+    about = json.loads(path.read_bytes())
+    return Run(
+        name=name,
+        study=about["study"],
+        profile=about["profile"],
+        priority=about["priority"],
+        cpus=math.inf if about["cpus"] is None else about["cpus"],
+        gpus=math.inf if about["gpus"] is None else about["gpus"],
+        started=about["started"],
+        steps=frozenset(about["steps"]),
+        where=held.describe(),
+    )
 
 
 def _clear(folder: Path, name: str) -> None:

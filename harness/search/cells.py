@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError
 from harness.evaluation.scores import read_scores
+from harness.execution.noted import searched
 from harness.execution.store import ArtifactStore
 from harness.identity import fingerprint
 from harness.identity.canonical import to_plain
@@ -81,7 +82,7 @@ class Cells:
             wanted[suite] = (*wanted.get(suite, ()), task)
         self.study = replace(
             study,
-            name=f"{study.name}-search",
+            name=searched(study.name),
             suites={name: replace(study.suites[name], tasks=found) for name, found in wanted.items()},
             references=(),
             factors=dict.fromkeys(self.search.space, ()),

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from harness.errors import HarnessError
 from harness.execution.ends import Ended
 from harness.execution.journal import Journal
+from harness.execution.overseen import OverseenSession
 from harness.execution.session import Session
 from harness.search.cells import Cells, NoValueError
 from harness.search.ledger import ASK, Ledger
@@ -63,7 +64,7 @@ class Driver:
         self,
         cells: Cells,
         ledger: Ledger,
-        session: Session,
+        session: Session | OverseenSession,
         *,
         workers: int,
         tell: Callable[[str], None],

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.execution.overseen import OverseenSession
 from harness.execution.session import Session
 from harness.search.cells import Cells
 from harness.search.ledger import Ledger
 from harness.search.results import best_trials, evaluations_of, repeats
 
 
-def repeat_best(cells: Cells, ledger: Ledger, session: Session, *, tell: Callable[[str], None]) -> None:
+def repeat_best(
+    cells: Cells, ledger: Ledger, session: Session | OverseenSession, *, tell: Callable[[str], None]
+) -> None:
     """Run the best trial with the study's noise seeds, those that have not been run yet."""
     seeds = repeats(cells)
     for trial in best_trials(ledger)[:1]:

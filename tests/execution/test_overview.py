@@ -13,7 +13,7 @@ from harness.cli.status_text import duration, gpu_lines, render, show_studies, w
 from harness.errors import StoreError
 from harness.execution.expectations import note_expectations
 from harness.execution.journal import Journal
-from harness.execution.noted import NotedPlan, note_plan, noted, noted_plans, read_noted
+from harness.execution.noted import NotedPlan, note_more, note_plan, noted, noted_plans, read_noted
 from harness.execution.overview import as_json, look_over
 from harness.execution.remaining import remaining
 from harness.execution.runs import OwnRun, Run, Runs
@@ -38,6 +38,21 @@ def test_a_noted_plan_is_read_as_it_was_written(tmp_path: Path, stage: CountingS
     assert read_noted(tmp_path, "fake", profile="laptop") == brief
     assert {one.profile: len(one.steps) for one in noted_plans(tmp_path)} == {"": 1, "laptop": 5}
     assert read_noted(tmp_path, "gone") is None
+
+
+def test_a_note_that_grows_keeps_its_steps_and_the_time_since_when_others_may_be_needed(
+    tmp_path: Path, stage: CountingStage
+) -> None:
+    path = tmp_path / "studies" / "fake" / "plan.json"
+    note_more(tmp_path, noted(plan_of(step("a"))))
+    assert path.stat().st_mtime == 0
+    note_plan(tmp_path, noted(plan_of(step("a"))))
+    since = path.stat().st_mtime_ns
+    note_more(tmp_path, noted(plan_of(step("b"))))
+    found = read_noted(tmp_path, "fake")
+    assert found is not None
+    assert [one.label for one in found.steps.values()] == ["a", "b"]
+    assert path.stat().st_mtime_ns == since
 
 
 def test_a_damaged_note_is_told_with_its_cure(tmp_path: Path, stage: CountingStage) -> None:

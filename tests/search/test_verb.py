@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.errors import HarnessError
+from harness.execution.oversight import Oversight
+from harness.execution.runs import Runs
 from harness.records.store import read_records
 from harness.records.summary import read_summary
+from harness.stages import StepContext
 from harness.study import load_study
 from harness.tables.build import build_table
 from tests.search.fake import STUDY, FakeStages, edited
@@ -59,6 +63,37 @@ def test_the_best_trial_is_the_best_row_of_the_table(stages: FakeStages, desk: P
     rows = [row.cells[mean] for row in table.rows if row.role == "variant"]
     assert len(rows) == len({json.dumps(trial["params"]) for trial in said["trials"]})
     assert best["values"][0] == max(cell.value for cell in rows if cell.value is not None)
+
+
+def test_a_search_is_seen_while_it_runs_ends_with_its_study_and_goes_on(
+    stages: FakeStages, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = desk / "home"
+    monkeypatch.setattr("harness.cli.search.Oversight", partial(Oversight, look_seconds=0.0))
+    run = stages.run
+    seen: list[bool] = []
+
+    def run_and_ask(name: str, context: StepContext) -> None:
+        run(name, context)
+        if stages.runs["contrast"] == 3 and not seen:
+            listed = CliRunner().invoke(app, ["status", "small-search", "--home", "home", "--json"])
+            running = [one for one in json.loads(listed.stdout)["steps"] if one["state"] == "running"]
+            seen.extend(one["fingerprint"] == context.fingerprint for one in running)
+            asked = CliRunner().invoke(app, ["cancel", "small", "--home", "home"])
+            assert "asked the run of small-search" in asked.stderr
+
+    monkeypatch.setattr(stages, "run", run_and_ask)
+    command = ["search", "studies/small.yaml", *ARGUMENTS]
+    done = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert done.exit_code == 1
+    assert "cancelled: what was finished is kept; the same command goes on" in done.stderr
+    assert seen == [True]
+    assert stages.runs["contrast"] == 3
+    assert not Runs(home).living()
+    said = harness()
+    assert [trial["state"] for trial in said["trials"]] == ["complete"] * 12
+    trained = {json.dumps(trial["params"]) for trial in said["trials"]}
+    assert stages.runs["contrast"] == len(trained) + 3, "three repeats, and nothing twice"
 
 
 def test_the_best_is_repeated_with_other_seeds(stages: FakeStages, desk_with_plots: Path) -> None:
