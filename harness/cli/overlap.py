@@ -23,8 +23,8 @@ from harness.cli.options import (
 from harness.cli.progress import RunDisplay
 from harness.cli.run import backend_opener
 from harness.data.overlap_settings import Settings
+from harness.execution.data_run import run_data_plan
 from harness.execution.overlap import collect_overlap
-from harness.execution.runner import run_plan
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore, default_home
 from harness.identity.canonical import to_plain
@@ -71,12 +71,13 @@ def command(
     mirrors = chosen_mirrors(mirror, loaded)
     check_plan(study, plan_states(compared.plan, store), mirrors, profile=profile)
     with RunDisplay(len(compared.plan.steps), home=str(store.home)) as display:
-        summary = run_plan(
+        summary = run_data_plan(
             compared.plan,
             store,
             backend_opener(backend, "", None),
             mirrors=mirrors,
             progress=display,
+            announce=display.announce,
         )
     found = collect_overlap(
         compared, store, settings=settings, leaked_share=leaked_share, failures=summary.failed

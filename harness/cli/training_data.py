@@ -137,7 +137,7 @@ def _statistics(
 ) -> dict[str, Any]:
     from harness.data.pair_statistics import STATISTICS_NAME
     from harness.execution.backends import InProcessBackend
-    from harness.execution.runner import run_plan
+    from harness.execution.data_run import run_data_plan
     from harness.execution.store import ArtifactStore, default_home
 
     plan, last = compile_pairs(study, source, pairs=pairs)
@@ -147,8 +147,14 @@ def _statistics(
         if event != "reused":
             sys.stderr.write(f"{step.name}: {event} {message}".rstrip() + "\n")
 
-    summary = run_plan(
-        plan, store, InProcessBackend, mirrors=chosen_mirrors(mirror, study), progress=progress
+    stream = sys.stderr
+    summary = run_data_plan(
+        plan,
+        store,
+        InProcessBackend,
+        mirrors=chosen_mirrors(mirror, study),
+        progress=progress,
+        announce=lambda line: print(line, file=stream),
     )
     if summary.failed:
         raise DataError(

@@ -8,6 +8,7 @@ files and without making the plan again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -134,6 +135,14 @@ def noted_plans(home: Path) -> Iterator[NotedPlan]:
     for path in sorted((home / "studies").glob("*/plan*.json")):
         if (plan := _read(path)) is not None:
             yield plan
+
+
+def remove_note(home: Path, study: str) -> None:
+    """Take a study's plan away, where it has left nothing else together with its folder."""
+    path = _path(home / "studies" / study, "")
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
 
 
 def forget_plans(home: Path, study: str) -> None:
