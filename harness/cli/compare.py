@@ -19,8 +19,7 @@ from harness.cli.locate import (
 )
 from harness.cli.options import HomeOption, JsonOption
 from harness.errors import RecordError
-from harness.records.schema import Record
-from harness.records.store import read_records
+from harness.records.store import MergedRecords, read_records
 from harness.records.summary import RowSummary, StudySummary
 
 SEPARATOR = "::"
@@ -45,7 +44,7 @@ class _Found:
 
     folder: Path
     summary: StudySummary
-    records: list[Record]
+    records: MergedRecords
     row: RowSummary
 
 
@@ -158,7 +157,7 @@ def _candidates(name: _Name, *, home: Path | None) -> list[_Found]:
     return found
 
 
-def _load(study: str, *, home: Path | None) -> tuple[Path, StudySummary, list[Record]]:
+def _load(study: str, *, home: Path | None) -> tuple[Path, StudySummary, MergedRecords]:
     from harness.tables.sides import summarise_folder
 
     folder = Path(study)

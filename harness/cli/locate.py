@@ -12,8 +12,7 @@ from pathlib import Path
 import yaml
 
 from harness.errors import RecordError, did_you_mean
-from harness.records.schema import Record
-from harness.records.store import read_records
+from harness.records.store import MergedRecords, read_records
 from harness.records.summary import StudySummary, read_summary
 
 SUMMARY_NAME = "study.json"
@@ -77,7 +76,7 @@ def is_paper(folder: Path) -> bool:
     return (folder / PAPER_NAME).is_file() and (folder / RECORDS_NAME).is_file()
 
 
-def load_records(folder: Path) -> tuple[StudySummary, list[Record]]:
+def load_records(folder: Path) -> tuple[StudySummary, MergedRecords]:
     """Return the summary and the records in `folder`.
 
     Raises:

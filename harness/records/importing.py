@@ -8,9 +8,11 @@ both shown, unless the new one was asked for. What a file says is left to `mteb_
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import structs
 
 from harness.errors import RecordError
 from harness.records.bulk import BULK_NAME, write_bulk
@@ -23,7 +25,7 @@ from harness.records.per_query import (
     write_study_scores,
 )
 from harness.records.schema import Record, Remark
-from harness.records.store import merge, read_records, write_records
+from harness.records.store import MergedRecords, merge, read_records, write_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,7 +46,7 @@ class Import:
     """Files of an earlier import of the same name that are no longer there; their records went too."""
 
 
-def read_mteb_folder(folder: Path, *, name: str | None = None) -> tuple[list[Record], int]:
+def read_mteb_folder(folder: Path, *, name: str | None = None) -> tuple[MergedRecords, int]:
     """Return the records of all mteb result files below `folder`, and how many files there are.
 
     Args:
@@ -88,11 +90,11 @@ def store_records(
         RecordError: If a number contradicts one that is there; nothing is written then.
     """
     path = folder / RECORDS_NAME
-    before = read_records(path) if path.is_file() else []
+    before = list(read_records(path)) if path.is_file() else []
     kept, dropped = _set_aside(before, records)
     if not is_replacing:
         _refuse_changes(dropped, records)
-    after = mark_duplicates(merge(kept, (replace(one, remarks=_plain(one)) for one in records)))
+    after = mark_duplicates(merge(kept, (structs.replace(one, remarks=_plain(one)) for one in records)))
     present = {one.source for one in after}
     gone = tuple(sorted({one.source for one in dropped} - present))
     for source in gone:
@@ -141,7 +143,7 @@ def mark_duplicates(records: Iterable[Record]) -> list[Record]:
         remarks = _plain(record)
         if len(revisions.get(_measurement(record), ())) > 1 and record.state == "ok":
             remarks = (*remarks, "duplicate_revision")
-        marked.append(record if remarks == record.remarks else replace(record, remarks=remarks))
+        marked.append(record if remarks == record.remarks else structs.replace(record, remarks=remarks))
     return marked
 
 
@@ -169,7 +171,7 @@ def _refuse_changes(dropped: Iterable[Record], records: Iterable[Record]) -> Non
     values = {one.key: one for one in dropped if one.state == "ok"}
     same = [values[one.key] for one in records if one.key in values and one.state == "ok"]
     try:
-        merge((replace(one, remarks=_plain(one)) for one in same), records)
+        merge((structs.replace(one, remarks=_plain(one)) for one in same), records)
     except RecordError as error:
         raise RecordError(
             error.message, cure="look at the two files; --replace takes the new value"

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 from typing import Any
+
+from msgspec import structs
 
 from harness.records.facts import MAIN_SCORE, TaskFacts, find_suite, published_metric, task_facts
 from harness.records.layout import Place
@@ -105,7 +106,7 @@ def mark_partial_aggregates(records: Iterable[Record]) -> list[Record]:
             f"{len(facts.parts) - len(lacking)} of its {len(facts.parts)} parts; "
             f"there is no {_listed([f'{part}.json' for part in lacking])}"
         )
-        marked.append(replace(record, value=None, state="partial_aggregate", reason=reason))
+        marked.append(structs.replace(record, value=None, state="partial_aggregate", reason=reason))
     return marked
 
 

@@ -11,7 +11,8 @@ import io
 import json
 from collections.abc import Sequence
 
-from harness.identity.canonical import to_plain
+from msgspec import to_builtins
+
 from harness.records.power import SIGNIFICANT
 from harness.report.latex import render_latex_table
 from harness.report.markdown import escape, render_table
@@ -28,7 +29,7 @@ def render_comparison(comparison: Comparison, form: str) -> str:
     """Return a comparison as `md`, `csv`, `tex`, `json` or `html`."""
     table = lay_out(comparison)
     if form == "json":
-        return json.dumps(to_plain(comparison), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(to_builtins(comparison), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if form == "csv":
         return _csv(comparison)
     if form == "tex":

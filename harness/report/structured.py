@@ -10,7 +10,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from harness.identity.canonical import to_plain
+from msgspec import to_builtins
+
 from harness.report.content import Report
 from harness.tables.effects import Effect
 from harness.tables.table import Cell, Column, Row, Table
@@ -32,8 +33,8 @@ def as_plain(report: Report) -> dict[str, Any]:
         "effects": None if report.effects is None else plain_table(report.effects),
         "interactions": None if report.interactions is None else plain_table(report.interactions),
         "primary_effects": [_effect(one) for one in report.primary_effects],
-        "findings": to_plain(report.findings),
-        "settings": to_plain(report.settings),
+        "findings": to_builtins(report.findings),
+        "settings": to_builtins(report.settings),
         "versions": dict(report.versions),
         "evaluators": list(report.evaluators),
         "num_records": report.num_records,
@@ -57,7 +58,7 @@ def plain_table(table: Table) -> dict[str, Any]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    return {"key": column.key, **to_plain(column)}
+    return {"key": column.key, **to_builtins(column)}
 
 
 def _row(row: Row, table: Table) -> dict[str, Any]:
@@ -65,11 +66,11 @@ def _row(row: Row, table: Table) -> dict[str, Any]:
         column.key: {"display": cell.display, **_cell(cell)}
         for column, cell in zip(table.columns, row.cells, strict=True)
     }
-    return {**to_plain(replace(row, cells=())), "cells": cells}
+    return {**to_builtins(replace(row, cells=())), "cells": cells}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    plain: dict[str, Any] = to_plain(cell)
+    plain: dict[str, Any] = to_builtins(cell)
     # Only where somebody looked for it is there something to say.
     if not cell.exposure:
         del plain["exposure"]
@@ -77,4 +78,4 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 
 def _effect(effect: Effect) -> dict[str, Any]:
-    return {**to_plain(effect), "noise": effect.noise, "is_clear": effect.is_clear}
+    return {**to_builtins(effect), "noise": effect.noise, "is_clear": effect.is_clear}

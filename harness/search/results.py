@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.errors import HarnessError
@@ -101,7 +102,7 @@ def collect_search(cells: Cells, ledger: Ledger) -> tuple[StudySummary, list[Rec
     summary, records = collect(cells.study, plan, cells.store, failures=failures)
     command = f"harness search {cells.study.path}"
     records = [
-        replace(record, reason=reasons.get(record.variant, f"not scored yet: {command}"))
+        structs.replace(record, reason=reasons.get(record.variant, f"not scored yet: {command}"))
         if record.state == "missing"
         else record
         for record in records

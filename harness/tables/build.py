@@ -10,7 +10,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+
+import msgspec
+from msgspec import structs
 
 from harness.errors import RecordError, did_you_mean
 from harness.records.collector import without_collector
@@ -123,7 +125,7 @@ def _task_column(task: TaskKey, scores: Scores) -> Column:
     )
 
 
-class _Draft(NamedTuple):
+class _Draft(msgspec.Struct, frozen=True, gc=False):
     """A cell before it is compared with other rows'."""
 
     value: float | None = None
@@ -165,7 +167,7 @@ def _gap(score: Score, column: Column) -> _Draft:
     if score.per_seed:
         seeds = [one.seed for one in score.per_seed]
         filled = _filled(seeds, [one.value for one in score.per_seed], column)
-        return filled._replace(state=score.state, reason=score.reason)
+        return structs.replace(filled, state=score.state, reason=score.reason)
     text = "" if score.state == "not_applicable" else score.state
     return _Draft(state=score.state, reason=score.reason, text=text)
 

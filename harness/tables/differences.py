@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from harness.tables.aggregate import mean_and_spread
 from harness.tables.table import Delta, SeedValue
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A difference with what it is a mean over."""
 
     delta: Delta
@@ -28,12 +28,8 @@ def difference(values: Sequence[SeedValue], base: Sequence[SeedValue]) -> Differ
     """Return the difference of `values` from `base`; None where either is empty."""
     if not values or not base:
         return None
-    theirs = {one.seed: one.value for one in base}
-    paired = [
-        (one.seed, one.value - theirs[one.seed])
-        for one in values
-        if one.seed is not None and one.seed in theirs
-    ]
+    theirs = {one.seed: one.value for one in base if one.seed is not None}
+    paired = [(one.seed, one.value - theirs[one.seed]) for one in values if one.seed in theirs]
     if not paired:
         mean = statistics.fmean(one.value for one in values)
         return Difference(

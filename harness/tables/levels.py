@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from harness.records.power import SIGNIFICANT, smallest_detectable
 from harness.tables.resampling import LEVEL, SMALLEST_P, bootstrap_intervals, randomisation_tests
@@ -27,8 +28,7 @@ Level = Literal["seeds and queries", "queries", "seeds", "tasks"]
 """What was drawn: over what the statement holds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inference:
+class Inference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A difference with what chance can do to it, before scaling."""
 
     value: float

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from harness.records.overlap import Overlap
 from harness.records.summary import StudySummary
 from harness.tables.comparable import describe_derived, describe_differences
@@ -69,7 +71,7 @@ def _exposed(
         found = known.get(column.task) if column.kind == "task" and cell.value is not None else None
         if found is not None:
             notes = (*cell.notes, footnotes.mark(found.text))
-            cell = replace(cell, exposure=", ".join(found.kinds), notes=notes)
+            cell = structs.replace(cell, exposure=", ".join(found.kinds), notes=notes)
         marked.append(cell)
     return marked
 
@@ -77,7 +79,7 @@ def _exposed(
 def _with_mark(cell: Cell, table: Table, index: int, footnotes: _Footnotes) -> Cell:
     if table.columns[index].kind != "task" or cell.state not in _MARKED:
         return cell
-    return replace(cell, notes=(footnotes.mark(f"{cell.state.capitalize()}: {cell.reason}"),))
+    return structs.replace(cell, notes=(footnotes.mark(f"{cell.state.capitalize()}: {cell.reason}"),))
 
 
 def _seed_note(table: Table, row: Row) -> str:

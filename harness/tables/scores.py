@@ -88,20 +88,26 @@ class Scores:
     def _sort(self, records: Iterable[Record], models: Mapping[_Model, _Line]) -> None:
         """Put each record where it belongs."""
         slugs = {slug for slug, _ in models}
-        metrics: dict[int, str] = {}
+        examples: dict[int, Record] = {}
+        model: _Model = ("", None)
+        line: _Line | None = None
         for record in records:
             place = self._place.get((record.suite, record.task))
             if place is None or not record.is_main or record.variant not in slugs:
                 continue
-            line = models.get((record.variant, record.seed))
+            if model != (record.variant, record.seed):
+                model = (record.variant, record.seed)
+                line = models.get(model)
             if line is not None:
                 line[place] = (*line[place], record)
             if record.state == "ok":
-                self._parts[place].add((record.split, record.subset))
-                if metrics.setdefault(place, record.metric) != record.metric:
+                example = examples.setdefault(place, record)
+                if example is record or not _is_of_part(record, example):
+                    self._parts[place].add((record.split, record.subset))
+                if example.metric != record.metric:
                     raise RecordError(
                         f"{record.suite}/{record.task} has two main metrics: "
-                        f"{metrics[place]} and {record.metric} ({record.variant})",
+                        f"{example.metric} and {record.metric} ({record.variant})",
                         cure="mark one of them with is_main=false",
                     )
 
@@ -132,6 +138,10 @@ class Scores:
             value=self._values[number][place],
             records=self._lines[number][place],
         )
+
+
+def _is_of_part(record: Record, other: Record) -> bool:
+    return record.split == other.split and record.subset == other.subset
 
 
 def _check_seeds(row: RowSummary) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from harness.errors import RecordError, did_you_mean
 from harness.records.collector import without_collector
 from harness.records.overlap import Overlap
@@ -180,7 +182,7 @@ def _difference(cell: Cell, base: Cell, column: Column, *, is_base: bool) -> Cel
     if inference is None:
         return result
     ends = [format_difference(end, scale=column.scale) for end in (inference.low, inference.high)]
-    return replace(result, inference=inference, interval_text=f"{ends[0]}, {ends[1]}")
+    return structs.replace(result, inference=inference, interval_text=f"{ends[0]}, {ends[1]}")
 
 
 def _assemble(
@@ -245,4 +247,4 @@ def _rank(cells: dict[str, list[Cell]], columns: Sequence[Column], roles: Sequen
         inside = [line[index] for line in lines]
         found = standings(inside, roles, higher_is_better=column.higher_is_better)
         for place, standing in found.items():
-            lines[place][index] = replace(lines[place][index], standing=standing)
+            lines[place][index] = structs.replace(lines[place][index], standing=standing)

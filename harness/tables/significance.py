@@ -7,7 +7,8 @@ where one was tested in vain. Which test a difference gets is left to `testing`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec import structs
 
 from harness.tables.families import correct
 from harness.tables.levels import Inference
@@ -47,7 +48,7 @@ def correct_cells(lines: Sequence[list[Cell]]) -> None:
     tested = [line[index].inference for line, index in places]
     corrected = correct([one for one in tested if one is not None])
     for (line, index), one in zip(places, corrected, strict=True):
-        line[index] = replace(line[index], inference=one, mark=mark_of(one))
+        line[index] = structs.replace(line[index], inference=one, mark=mark_of(one))
 
 
 def explain_marks(table: Table) -> list[str]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from harness.tables.levels import Inference
 from harness.tables.profiles import Profiles
 
@@ -50,16 +52,14 @@ class Column:
         return f"{self.suite}/{name}" if self.suite else name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedValue:
+class SeedValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A value measured with one seed."""
 
     seed: int | None
     value: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delta:
+class Delta(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A difference from the baseline, in the unit of the column before scaling."""
 
     value: float
@@ -69,8 +69,7 @@ class Delta:
     """Seeds that both rows have, over which the difference was taken; empty for unpaired means."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Cell(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One place in the table."""
 
     value: float | None = None

@@ -10,6 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from harness.records.power import SIGNIFICANT
 from harness.tables.effects import Effect, effects_by_column
 from harness.tables.format import format_difference, format_score
@@ -149,7 +151,7 @@ def _share_cell(term: Term | None) -> Cell:
 def _marked_difference(cell: Cell, column: Column) -> Cell:
     """Return a cell's difference; what its row may know of the task is said of it, too."""
     found = _as_difference(cell, column)
-    return replace(found, exposure=cell.exposure, notes=cell.notes) if cell.exposure else found
+    return structs.replace(found, exposure=cell.exposure, notes=cell.notes) if cell.exposure else found
 
 
 def _as_difference(cell: Cell, column: Column) -> Cell:

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from harness.records.schema import Record
 
-_FIELDS = attrgetter(
+_WAY = attrgetter(
     "split",
     "subset",
     "evaluator",
@@ -21,6 +21,7 @@ _FIELDS = attrgetter(
     "num_queries",
     "higher_is_better",
     "prompt_hash",
+    "versions",
 )
 
 
@@ -37,14 +38,24 @@ class Ways:
         self.of_members: list[tuple[int, ...]] = []
         self.examples: list[Record] = []
         self._numbers: dict[tuple[object, ...], int] = {}
+        self._last: tuple[object, ...] = ()
+        self._number_of_last: tuple[int, ...] = ()
 
     def add(self, records: Sequence[Record]) -> None:
         """Add the next member, with the records behind its value."""
-        self.of_members.append(tuple([self._number(record) for record in records]))
+        if len(records) == 1:
+            self.of_members.append(self._number(records[0]))
+        else:
+            self.of_members.append(tuple([number for one in records for number in self._number(one)]))
 
-    def _number(self, record: Record) -> int:
-        way = (_FIELDS(record), not record.revision, tuple(record.versions.items()))
-        number = self._numbers.setdefault(way, len(self.examples))
-        if number == len(self.examples):
-            self.examples.append(record)
-        return number
+    def _number(self, record: Record) -> tuple[int, ...]:
+        way = _WAY(record), not record.revision
+        # Most are measured as the last one was, which is told sooner than a way's hash is made.
+        if way != self._last:
+            (*fields, versions), lacks_revision = way
+            named = (*fields, lacks_revision, tuple(versions.items()))
+            number = self._numbers.setdefault(named, len(self.examples))
+            if number == len(self.examples):
+                self.examples.append(record)
+            self._last, self._number_of_last = way, (number,)
+        return self._number_of_last

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from harness.errors import RecordError
 from harness.records.bulk import read_frame, to_bulk_frame
@@ -143,7 +143,7 @@ def test_a_record_of_a_former_format_is_read_without_remarks(tmp_path: Path) -> 
     fields = json.loads(path.read_text(encoding="utf-8"))
     del fields["remarks"]
     path.write_text(json.dumps(fields) + "\n", encoding="utf-8")
-    assert read_records(path) == [replace(record, remarks=())]
+    assert list(read_records(path)) == [structs.replace(record, remarks=())]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from harness.errors import RecordError
 from harness.records.schema import Record, State
@@ -21,7 +21,7 @@ def measurements(draw: st.DrawFn) -> Record:
     states: tuple[State, ...] = ("ok", "failed", "missing")
     state = draw(st.sampled_from(states))
     task = draw(st.sampled_from("abc"))
-    return replace(
+    return structs.replace(
         BASE,
         task=task,
         seed=draw(st.sampled_from([None, 0, 1])),
@@ -65,7 +65,7 @@ def test_each_key_is_kept_once_and_none_is_lost(records: list[Record]) -> None:
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_two_values_for_one_key_always_raise_with_both_shown(first: float, second: float) -> None:
-    pair = [replace(BASE, value=first), replace(BASE, value=second)]
+    pair = [structs.replace(BASE, value=first), structs.replace(BASE, value=second)]
     if first == second:
         assert len(merge(pair)) == 1
         return

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from msgspec import structs
 
 from harness.errors import RecordError
 from harness.records.schema import COLUMNS, Record
@@ -33,19 +33,19 @@ def test_writing_leaves_no_temporary_file(tmp_path: Path) -> None:
 
 
 def test_a_value_replaces_a_failure_of_the_same_measurement() -> None:
-    failed = replace(ONE, value=None, state="failed", reason="out of memory")
-    assert merge([failed], [ONE]) == [ONE]
-    assert merge([ONE], [failed]) == [ONE]
+    failed = structs.replace(ONE, value=None, state="failed", reason="out of memory")
+    assert list(merge([failed], [ONE])) == [ONE]
+    assert list(merge([ONE], [failed])) == [ONE]
 
 
 def test_a_failure_replaces_an_absence() -> None:
-    failed = replace(ONE, value=None, state="failed", reason="out of memory")
-    missing = replace(ONE, value=None, state="missing", reason="not run yet")
-    assert merge([missing, failed]) == [failed]
+    failed = structs.replace(ONE, value=None, state="failed", reason="out of memory")
+    missing = structs.replace(ONE, value=None, state="missing", reason="not run yet")
+    assert list(merge([missing, failed])) == [failed]
 
 
 def test_equal_values_collapse_whatever_they_say_of_time_and_place() -> None:
-    again = replace(ONE, wall_seconds=99.0, source="elsewhere.json")
+    again = structs.replace(ONE, wall_seconds=99.0, source="elsewhere.json")
     assert len(merge([ONE], [again])) == 1
     assert merge([ONE], [again]) == merge([again], [ONE])
 
@@ -55,7 +55,7 @@ def test_equal_values_collapse_whatever_they_say_of_time_and_place() -> None:
     [("value", 0.5), ("revision", "other"), ("prompt_hash", "0123"), ("dataset_revision", "bbc2")],
 )
 def test_a_contradiction_raises_and_shows_both_sides(field: str, value: object) -> None:
-    other = replace(ONE, **{field: value})  # type: ignore[arg-type]
+    other = structs.replace(ONE, **{field: value})
     with pytest.raises(RecordError) as caught:
         merge([ONE], [other])
     message = str(caught.value)
@@ -66,7 +66,7 @@ def test_a_contradiction_raises_and_shows_both_sides(field: str, value: object) 
 
 
 def test_a_value_and_not_applicable_contradict_each_other() -> None:
-    other = replace(ONE, value=None, state="not_applicable", reason="no embedding")
+    other = structs.replace(ONE, value=None, state="not_applicable", reason="no embedding")
     with pytest.raises(RecordError, match="not_applicable"):
         merge([ONE, other])
 
@@ -74,12 +74,12 @@ def test_a_value_and_not_applicable_contradict_each_other() -> None:
 @pytest.mark.parametrize("value", [None, math.nan, math.inf])
 def test_an_ok_record_without_a_finite_value_is_refused(value: float | None, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="state 'ok'"):
-        write_records(tmp_path / "records.jsonl", [replace(ONE, value=value)])
+        write_records(tmp_path / "records.jsonl", [structs.replace(ONE, value=value)])
 
 
 def test_a_failed_record_with_a_value_is_refused() -> None:
     with pytest.raises(RecordError, match="'failed'"):
-        merge([replace(ONE, state="failed")])
+        merge([structs.replace(ONE, state="failed")])
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,15 @@ def test_a_bad_line_is_named_by_file_line_and_field(
 
 @pytest.mark.parametrize("place", [0, 1, 1999, 2000, 2001, 4499])
 def test_among_thousands_of_lines_the_bad_one_is_named(place: int, tmp_path: Path) -> None:
-    lines = dump_records(replace(ONE, task=f"Task{number:04d}") for number in range(4500)).splitlines()
+    lines = dump_records(
+        structs.replace(ONE, task=f"Task{number:04d}") for number in range(4500)
+    ).splitlines()
     path = tmp_path / "records.jsonl"
     path.write_text("\n".join(["", *lines]) + "\n\n", encoding="utf-8")
     assert [one.task for one in read_records(path)] == [f"Task{number:04d}" for number in range(4500)]
     lines[place] = lines[place].replace('"is_main": true', '"is_main": 3')
     path.write_text("\n".join(["", *lines]) + "\n", encoding="utf-8")
-    with pytest.raises(RecordError, match=rf"records\.jsonl:{place + 2}: not a record: field 'is_main'"):
+    with pytest.raises(RecordError, match=rf"records\.jsonl:{place + 2}: not a record: .*is_main"):
         read_records(path)
 
 
@@ -137,9 +139,9 @@ def test_a_missing_file_names_the_command_that_writes_it(tmp_path: Path) -> None
 
 
 def test_line_separators_inside_of_strings_do_not_split_a_record(tmp_path: Path) -> None:
-    odd = replace(ONE, value=None, state="failed", reason="first\u2028second\x85third")
+    odd = structs.replace(ONE, value=None, state="failed", reason="first\u2028second\x85third")
     write_records(tmp_path / "records.jsonl", [odd])
-    assert read_records(tmp_path / "records.jsonl") == [odd]
+    assert list(read_records(tmp_path / "records.jsonl")) == [odd]
 
 
 def test_the_frame_has_a_line_a_record_and_typed_columns() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from tests.tables.fake_study import make_records, make_summary
@@ -44,7 +46,7 @@ def make_hostile() -> tuple[StudySummary, list[Record]]:
     )
     records = []
     for one in make_records():
-        hurt = replace(
+        hurt = structs.replace(
             one,
             suite=f"{one.suite}{EVIL}",
             task=names[one.task],
@@ -54,6 +56,6 @@ def make_hostile() -> tuple[StudySummary, list[Record]]:
             reason=EVIL if one.state != "ok" else "",
         )
         if one.variant == "on-paragraphs-s0" and one.task == "bbc-headlines":
-            hurt = replace(hurt, value=None, state="failed", reason=EVIL)
+            hurt = structs.replace(hurt, value=None, state="failed", reason=EVIL)
         records.append(hurt)
     return summary, records

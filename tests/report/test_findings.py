@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
@@ -18,7 +19,7 @@ def finding(report: Report, start: str) -> Finding:
 def levelled(records: list[Record], levels: dict[str, float], *, step: float = 0.0005) -> list[Record]:
     """Return records whose scores depend on the start of the variant's name and the seed alone."""
     return [
-        replace(one, value=levels[one.variant.split("-")[0]] + step * (one.seed or 0))
+        structs.replace(one, value=levels[one.variant.split("-")[0]] + step * (one.seed or 0))
         if one.state == "ok" and one.variant.split("-")[0] in levels
         else one
         for one in records
@@ -60,7 +61,7 @@ def test_without_any_estimate_of_noise_nothing_is_claimed(
         for row in summary.rows
         if row.levels.get("pairs") == "headlines"
     )
-    unknown = [replace(one, num_queries=None) for one in records]
+    unknown = [structs.replace(one, num_queries=None) for one in records]
     report = Report(replace(summary, rows=rows), unknown)
     effect = finding(report, "reconstruction")
     assert effect.verdict == "open"
@@ -71,7 +72,7 @@ def test_rows_that_were_measured_otherwise_are_not_compared(
     summary: StudySummary, records: list[Record]
 ) -> None:
     moved = [
-        replace(one, dataset_revision="bbc2") if one.variant.startswith("on") else one
+        structs.replace(one, dataset_revision="bbc2") if one.variant.startswith("on") else one
         for one in levelled(records, {"off": 0.4, "on": 0.6})
     ]
     effect = finding(Report(summary, moved), "reconstruction")
@@ -94,7 +95,7 @@ def test_the_best_follows_the_direction_of_the_metric(
     summary: StudySummary, records: list[Record], lower: bool, best: str
 ) -> None:
     turned = [
-        replace(one, higher_is_better=not lower)
+        structs.replace(one, higher_is_better=not lower)
         for one in levelled(records, {"off": 0.4, "on": 0.6}, step=0)
     ]
     assert f"reconstruction={best}" in finding(Report(summary, turned), "Best variant:").headline

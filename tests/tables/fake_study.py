@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.records.summary import Member, RowSummary, StudySummary, SuiteSummary
@@ -96,11 +97,13 @@ def _row_records(row: RowSummary, draw: random.Random) -> Iterator[Record]:
                 wall_seconds=draw.uniform(1, 9),
             )
             if member.slug == "bm25" and kind != "Retrieval":
-                yield replace(record, value=None, state="not_applicable", reason=BM25_REASON)
+                yield structs.replace(record, value=None, state="not_applicable", reason=BM25_REASON)
                 continue
-            yield replace(record, value=0.664) if member.slug == "bm25" else record
+            yield structs.replace(record, value=0.664) if member.slug == "bm25" else record
             if kind == "Retrieval":
                 value = 0.664 if member.slug == "bm25" else record.value
-                beir = replace(record, suite="news-beir", task="bbc-headlines", evaluator="beir 2.2.0")
-                yield replace(beir, value=value)
-                yield replace(record, metric="recall_at_10", value=0.9, is_main=False)
+                beir = structs.replace(
+                    record, suite="news-beir", task="bbc-headlines", evaluator="beir 2.2.0"
+                )
+                yield structs.replace(beir, value=value)
+                yield structs.replace(record, metric="recall_at_10", value=0.9, is_main=False)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.records.summary import Member, RowSummary, StudySummary
@@ -103,7 +104,7 @@ def test_a_task_is_the_mean_over_its_subsets(summary: StudySummary, records: lis
     more = [
         *records,
         *(
-            replace(one, subset="second", value=(one.value or 0) + 0.1)
+            structs.replace(one, subset="second", value=(one.value or 0) + 0.1)
             for one in records
             if one.task == task and one.state == "ok"
         ),
@@ -129,7 +130,7 @@ def test_best_and_second_are_marked_among_variants_only(table: Table) -> None:
 
 def test_values_that_show_the_same_share_a_place(summary: StudySummary, records: list[Record]) -> None:
     flat = [
-        replace(one, value=0.5 + (0.1 if one.variant.startswith("on") else 0.0))
+        structs.replace(one, value=0.5 + (0.1 if one.variant.startswith("on") else 0.0))
         if one.state == "ok"
         else one
         for one in records
@@ -140,7 +141,7 @@ def test_values_that_show_the_same_share_a_place(summary: StudySummary, records:
 
 
 def test_lower_is_better_turns_the_ranking_around(summary: StudySummary, records: list[Record]) -> None:
-    turned = [replace(one, higher_is_better=False) for one in records]
+    turned = [structs.replace(one, higher_is_better=False) for one in records]
     before = build_table(summary, records)
     after = build_table(summary, turned)
     best = next(row.label for row in before.rows if row.cells[0].standing == "best")
@@ -151,7 +152,9 @@ def test_a_metric_outside_of_minus_one_to_one_is_shown_as_it_is(
     summary: StudySummary, records: list[Record]
 ) -> None:
     large = [
-        replace(one, value=1000 * one.value) if one.task == "BBCTopicClustering" and one.value else one
+        structs.replace(one, value=1000 * one.value)
+        if one.task == "BBCTopicClustering" and one.value
+        else one
         for one in records
     ]
     table = build_table(summary, large)
@@ -203,7 +206,7 @@ def test_a_row_may_have_no_seed_in_common_with_the_baseline(
         levels={},
         members=(Member(slug="off-paragraphs-s0", revision="", seed=7),),
     )
-    shifted = [replace(one, seed=7) for one in records if one.variant == "off-paragraphs-s0"]
+    shifted = [structs.replace(one, seed=7) for one in records if one.variant == "off-paragraphs-s0"]
     table = build_table(replace(summary, rows=(*summary.rows, moved)), [*records, *shifted])
     marks = {one.mark: one.text for one in table.footnotes}
     assert any("Shares no seed" in marks[mark] for mark in row_of(table, "elsewhere").notes)

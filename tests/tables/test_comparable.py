@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
@@ -14,7 +13,7 @@ from tests.tables.lookup import row_of
 
 
 def changed(records: list[Record], slug: str, **fields: object) -> list[Record]:
-    return [replace(one, **fields) if one.variant == slug else one for one in records]  # type: ignore[arg-type]
+    return [structs.replace(one, **fields) if one.variant == slug else one for one in records]
 
 
 def test_rows_measured_alike_are_not_marked(table: Table) -> None:
@@ -48,7 +47,7 @@ def test_a_row_measured_otherwise_is_marked_with_the_field(
 
 def test_only_the_task_that_differs_is_named(summary: StudySummary, records: list[Record]) -> None:
     some = [
-        replace(one, dataset_revision="bbc2")
+        structs.replace(one, dataset_revision="bbc2")
         if one.variant == "untrained" and one.task == "BBCTopicClustering"
         else one
         for one in records
@@ -69,7 +68,9 @@ def test_seeds_of_one_row_that_differ_are_marked_on_the_baseline_too(
 def test_a_line_without_a_model_has_no_prompts_to_differ_in(
     summary: StudySummary, records: list[Record]
 ) -> None:
-    prompted = [replace(one, prompt_hash="ab12") if one.variant != "bm25" else one for one in records]
+    prompted = [
+        structs.replace(one, prompt_hash="ab12") if one.variant != "bm25" else one for one in records
+    ]
     assert row_of(build_table(summary, prompted), "BM25").unlike == ""
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
@@ -86,7 +87,7 @@ def test_turning_the_sides_turns_the_signs(summary: StudySummary, records: list[
 
 
 def test_where_lower_is_better_a_fall_is_a_win(summary: StudySummary, records: list[Record]) -> None:
-    lower = [replace(one, higher_is_better=False) for one in records]
+    lower = [structs.replace(one, higher_is_better=False) for one in records]
     assert _compare(summary, lower).overall.losses == 4
 
 
@@ -108,7 +109,9 @@ def test_a_task_that_one_side_lacks_says_why_and_counts_for_nobody(
 
 def test_another_metric_is_never_subtracted(summary: StudySummary, records: list[Record]) -> None:
     theirs = [
-        replace(one, variant="published", seed=None, revision="", metric="map_at_10", suite="paper")
+        structs.replace(
+            one, variant="published", seed=None, revision="", metric="map_at_10", suite="paper"
+        )
         for one in records
         if one.variant == "on-headlines-s0" and one.task == "BBCHeadlineRetrieval" and one.is_main
     ]
@@ -125,7 +128,7 @@ def test_another_metric_is_never_subtracted(summary: StudySummary, records: list
 
 def test_what_was_measured_otherwise_is_named(summary: StudySummary, records: list[Record]) -> None:
     moved = [
-        replace(one, prompt_hash="p2") if one.variant.startswith("on-headlines") else one
+        structs.replace(one, prompt_hash="p2") if one.variant.startswith("on-headlines") else one
         for one in records
     ]
     assert _compare(summary, moved).tasks[0].unlike == ("prompts p2 against none",)
@@ -175,7 +178,9 @@ def test_a_row_is_found_by_label_slug_and_seed(summary: StudySummary) -> None:
 
 def test_plain_records_have_a_row_a_model_and_revision(records: list[Record]) -> None:
     one = next(record for record in records if record.is_main)
-    found = summarise_folder("paper", [one, replace(one, revision="other"), replace(one, variant="m")])
+    found = summarise_folder(
+        "paper", [one, structs.replace(one, revision="other"), structs.replace(one, variant="m")]
+    )
     assert [row.label for row in found.rows] == [
         f"{one.variant}@{one.revision}",
         f"{one.variant}@other",

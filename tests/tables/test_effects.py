@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
@@ -100,7 +101,7 @@ def test_nothing_is_clear_where_no_row_has_two_seeds(
 ) -> None:
     rows = tuple(replace(row, members=row.members[:1]) for row in summary.rows)
     lifted = [
-        replace(one, value=(one.value or 0) * 0.3)
+        structs.replace(one, value=(one.value or 0) * 0.3)
         if one.value and one.variant.startswith("off")
         else one
         for one in records
@@ -117,7 +118,7 @@ def test_an_effect_is_clear_from_twice_its_noise(
 ) -> None:
     level = {"off": 0.4, "on": 0.4 + lift}
     flat = [
-        replace(one, value=level[one.variant.split("-")[0]] + 0.0001 * (one.seed or 0))
+        structs.replace(one, value=level[one.variant.split("-")[0]] + 0.0001 * (one.seed or 0))
         if one.state == "ok" and "-" in one.variant
         else one
         for one in records
@@ -130,7 +131,7 @@ def test_an_effect_is_clear_from_twice_its_noise(
 def test_without_numbers_of_queries_there_is_no_noise_of_queries(
     summary: StudySummary, records: list[Record]
 ) -> None:
-    unknown = [replace(one, num_queries=None) for one in records]
+    unknown = [structs.replace(one, num_queries=None) for one in records]
     assert effect_of(build_table(summary, unknown), summary, "pairs").query_error is None
 
 
@@ -138,7 +139,7 @@ def test_rows_that_were_not_measured_alike_are_never_clear(
     summary: StudySummary, records: list[Record]
 ) -> None:
     moved = [
-        replace(one, dataset_revision="bbc2") if one.variant.startswith("on-headlines") else one
+        structs.replace(one, dataset_revision="bbc2") if one.variant.startswith("on-headlines") else one
         for one in records
     ]
     effect = effect_of(build_table(summary, moved), summary, "reconstruction")

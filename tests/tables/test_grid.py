@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.formula.api as smf
+from msgspec import structs
 from statsmodels.stats.anova import anova_lm
 
 from harness.tables.grid import analyse
@@ -77,7 +78,7 @@ def test_a_grid_with_a_gap_is_not_analysed() -> None:
     assert analyse(replace(table, rows=table.rows[1:]), 0, factors=FACTORS) == ()
     one_seed_short = replace(
         table.rows[0],
-        cells=(replace(table.rows[0].cells[0], per_seed=table.rows[0].cells[0].per_seed[:2]),),
+        cells=(structs.replace(table.rows[0].cells[0], per_seed=table.rows[0].cells[0].per_seed[:2]),),
     )
     assert analyse(replace(table, rows=(one_seed_short, *table.rows[1:])), 0, factors=FACTORS) == ()
     assert interaction_table(replace(table, rows=table.rows[1:]), factors=FACTORS) is None

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.records.summary import Member, RowSummary, StudySummary, SuiteSummary
@@ -137,7 +138,9 @@ def test_a_missing_part_leaves_its_group_empty_and_the_others_whole() -> None:
 
 def test_tasks_without_a_recorded_language_are_named_and_in_no_mean() -> None:
     more = [
-        replace(one, task="Plain", languages=(), value=0.0) for one in RECORDS if one.task == "English"
+        structs.replace(one, task="Plain", languages=(), value=0.0)
+        for one in RECORDS
+        if one.task == "English"
     ]
     suite = SuiteSummary(name="s", evaluator="mteb", tasks=("Pairs", "English", "Plain"))
     summary = replace(SUMMARY, suites=(suite,))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from scipy import stats
 
 from harness.records.schema import Record
@@ -131,12 +132,12 @@ studies = st.builds(
 
 def _changed(record: Record, value: float, fate: str) -> Record:
     if record.state != "ok" or fate == "kept":
-        return replace(record, value=value) if record.state == "ok" else record
+        return structs.replace(record, value=value) if record.state == "ok" else record
     if fate == "failed":
-        return replace(record, value=None, state="failed", reason="out of memory")
+        return structs.replace(record, value=None, state="failed", reason="out of memory")
     if fate == "outdated":
-        return replace(record, value=value, revision="another")
-    return replace(record, value=value, subset="second")
+        return structs.replace(record, value=value, revision="another")
+    return structs.replace(record, value=value, subset="second")
 
 
 @given(studies, st.integers(0, 2**32))
@@ -199,7 +200,7 @@ def test_a_table_says_where_p_comes_from_in_a_large_family() -> None:
     )
     draw = np.random.default_rng(0)
     records = [
-        replace(
+        structs.replace(
             RECORDS[0],
             variant=row.label,
             revision="",

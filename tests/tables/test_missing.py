@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from harness.errors import RecordError
 from harness.records.schema import Record, State
@@ -42,7 +43,7 @@ def test_a_missing_task_says_so_with_the_command_and_leaves_no_mean(
 
 def test_a_failed_task_shows_its_own_reason(summary: StudySummary, records: list[Record]) -> None:
     broken = [
-        replace(one, value=None, state="failed", reason="out of memory: harness run x.yaml")
+        structs.replace(one, value=None, state="failed", reason="out of memory: harness run x.yaml")
         if one.variant == "on-paragraphs-s0" and one.task == "bbc-headlines"
         else one
         for one in records
@@ -72,7 +73,7 @@ def test_a_subset_that_only_other_rows_have_makes_a_task_incomplete(
     more = [
         *records,
         *(
-            replace(one, subset="second")
+            structs.replace(one, subset="second")
             for one in records
             if one.task == "BBCTopicClustering" and one.variant != "untrained" and one.state == "ok"
         ),
@@ -89,7 +90,7 @@ def test_a_subset_that_all_rows_lack_leaves_no_mean(
     lacking = [
         *records,
         *(
-            replace(one, subset="second", value=None, state=state, reason="no such subset")
+            structs.replace(one, subset="second", value=None, state=state, reason="no such subset")
             for one in records
             if one.task == "BBCTopicClustering" and one.state == "ok"
         ),
@@ -105,7 +106,8 @@ def test_a_subset_that_all_rows_lack_leaves_no_mean(
 
 def test_scores_of_another_revision_are_not_shown(summary: StudySummary, records: list[Record]) -> None:
     stale = [
-        replace(one, revision="old") if one.variant == "on-paragraphs-s0" else one for one in records
+        structs.replace(one, revision="old") if one.variant == "on-paragraphs-s0" else one
+        for one in records
     ]
     cell = cell_of(build_table(summary, stale), BEST, "news/BBCTopicClustering")
     assert cell.state == "missing"
@@ -115,12 +117,14 @@ def test_scores_of_another_revision_are_not_shown(summary: StudySummary, records
 def test_records_of_no_row_and_side_metrics_are_left_alone(
     summary: StudySummary, records: list[Record], table: Table
 ) -> None:
-    extra = [replace(records[0], variant="stranger", value=0.99)]
+    extra = [structs.replace(records[0], variant="stranger", value=0.99)]
     assert build_table(summary, [*records, *extra]) == table
 
 
 def test_two_main_metrics_for_one_task_are_refused(summary: StudySummary, records: list[Record]) -> None:
-    other = replace(records[0], variant="on-paragraphs-s0", seed=0, metric="map_at_10", revision="")
+    other = structs.replace(
+        records[0], variant="on-paragraphs-s0", seed=0, metric="map_at_10", revision=""
+    )
     with pytest.raises(RecordError, match="two main metrics: ndcg_at_10 and map_at_10"):
         build_table(summary, [*records, other])
 

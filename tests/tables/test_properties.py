@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from harness.records.schema import Record
 from harness.tables.build import build_table
@@ -16,7 +16,7 @@ RECORDS = make_records()
 
 studies = st.builds(
     lambda values, kept: [
-        replace(one, value=value) if one.state == "ok" else one
+        structs.replace(one, value=value) if one.state == "ok" else one
         for one, value, keep in zip(RECORDS, values, kept, strict=True)
         if keep
     ],

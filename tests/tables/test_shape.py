@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from harness.errors import RecordError
 from harness.records.schema import Record
@@ -148,7 +149,7 @@ def test_a_subset_that_others_have_is_missed() -> None:
 
 def test_rows_measured_otherwise_are_marked_with_the_field() -> None:
     moved = [
-        replace(one, prompt_hash="p2") if one.variant[0] == "y" and one.task == "T1" else one
+        structs.replace(one, prompt_hash="p2") if one.variant[0] == "y" and one.task == "T1" else one
         for one in RECORDS
     ]
     row = row_of(_shape("a", "task", moved), "y")
@@ -163,7 +164,10 @@ def test_levels_that_do_not_meet_the_same_others_are_marked() -> None:
 
 
 def test_another_metric_leaves_out_the_tasks_without_it() -> None:
-    more = [*RECORDS, *(replace(one, metric="r", is_main=False) for one in RECORDS if one.task == "T3")]
+    more = [
+        *RECORDS,
+        *(structs.replace(one, metric="r", is_main=False) for one in RECORDS if one.task == "T3"),
+    ]
     table = _shape("variant", "task", more, metric="r")
     assert [column.task for column in table.columns if column.kind == "task"] == ["T3"]
     assert "Left out, since they have no r: T1, T2." in table.notes
@@ -173,7 +177,7 @@ def test_a_metric_that_is_nought_everywhere_is_there() -> None:
     more = [
         *RECORDS,
         *(
-            replace(one, metric="r", is_main=False, value=0.0 if one.task == "T3" else 0.5)
+            structs.replace(one, metric="r", is_main=False, value=0.0 if one.task == "T3" else 0.5)
             for one in RECORDS
             if one.task != "T1"
         ),
@@ -205,7 +209,7 @@ def test_scores_are_those_of_the_studys_own_table(data: st.DataObject) -> None:
     gone = data.draw(st.sets(st.integers(0, len(RECORDS) - 1), max_size=6))
     values = data.draw(st.lists(st.floats(0, 1), min_size=len(RECORDS), max_size=len(RECORDS)))
     records = [
-        replace(one, value=value)
+        structs.replace(one, value=value)
         for number, (one, value) in enumerate(zip(RECORDS, values, strict=True))
         if number not in gone
     ]
@@ -284,7 +288,7 @@ def test_suites_of_one_tier_stand_in_one_column() -> None:
     )
     summary = replace(_summary(), suites=suites)
     place = {task: suite.name for suite in suites for task in suite.tasks}
-    records = [replace(one, suite=place[one.task]) for one in _records()]
+    records = [structs.replace(one, suite=place[one.task]) for one in _records()]
     table = shape(summary, records, rows="variant", columns="tier")
     by_task = shape(_summary(), list(_records()), rows="variant", columns="task")
     for row in summary.rows:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 from scipy import stats
 
 from harness.records.schema import Record
@@ -112,7 +113,9 @@ def test_effects_take_their_noise_from_paired_queries(
 def test_rows_with_other_queries_are_not_paired(
     summary: StudySummary, records: list[Record], tmp_path: Path
 ) -> None:
-    moved = [replace(one, split="dev") if one.variant.startswith("on-par") else one for one in records]
+    moved = [
+        structs.replace(one, split="dev") if one.variant.startswith("on-par") else one for one in records
+    ]
     write_per_query(moved, tmp_path)
     table = build_table(summary, records, queries=read_queries(tmp_path))
     assert cell_of(table, BEST, RETRIEVAL).inference is None

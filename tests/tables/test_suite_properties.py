@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from harness.records.bulk import to_bulk_frame
 from harness.records.facts import Suite, TaskFacts
@@ -54,7 +54,7 @@ records_of_models = st.dictionaries(
 
 def _records(found: dict[tuple[str, str, str, str], float]) -> list[Record]:
     return [
-        replace(BASE, variant=model, revision=revision, task=task, subset=subset, value=value)
+        structs.replace(BASE, variant=model, revision=revision, task=task, subset=subset, value=value)
         for (model, revision, task, subset), value in found.items()
     ]
 
@@ -183,7 +183,7 @@ def test_seeds_make_one_row_of_means(
 ) -> None:
     plain = _records({key: value for key, value in found.items() if key[1] == "r"})
     seeded = [
-        replace(one, seed=seed, revision=f"r{seed}", value=(one.value or 0) / 2 + seed / 100)
+        structs.replace(one, seed=seed, revision=f"r{seed}", value=(one.value or 0) / 2 + seed / 100)
         for one in plain
         for seed in range(num_seeds)
     ]
@@ -198,7 +198,7 @@ def test_seeds_make_one_row_of_means(
 
 def test_a_seed_that_lacks_a_task_blanks_it() -> None:
     records = [
-        replace(BASE, task=task, subset=subset, seed=seed, revision="r")
+        structs.replace(BASE, task=task, subset=subset, seed=seed, revision="r")
         for task in TASKS
         for subset in "xy"
         for seed in (0, 1)
