@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,8 +19,10 @@ from harness.cli.locate import (
 )
 from harness.cli.options import HomeOption, JsonOption
 from harness.errors import RecordError
-from harness.records.store import MergedRecords, read_records
-from harness.records.summary import RowSummary, StudySummary
+
+if TYPE_CHECKING:
+    from harness.records.store import MergedRecords
+    from harness.records.summary import RowSummary, StudySummary
 
 SEPARATOR = "::"
 
@@ -158,6 +160,7 @@ def _candidates(name: _Name, *, home: Path | None) -> list[_Found]:
 
 
 def _load(study: str, *, home: Path | None) -> tuple[Path, StudySummary, MergedRecords]:
+    from harness.records.store import read_records
     from harness.tables.sides import summarise_folder
 
     folder = Path(study)

@@ -8,12 +8,13 @@ with the names that there are.
 from __future__ import annotations
 
 from pathlib import Path
-
-import yaml
+from typing import TYPE_CHECKING
 
 from harness.errors import RecordError, did_you_mean
-from harness.records.store import MergedRecords, read_records
-from harness.records.summary import StudySummary, read_summary
+
+if TYPE_CHECKING:
+    from harness.records.store import MergedRecords
+    from harness.records.summary import StudySummary
 
 SUMMARY_NAME = "study.json"
 RECORDS_NAME = "records.jsonl"
@@ -82,6 +83,8 @@ def load_records(folder: Path) -> tuple[StudySummary, MergedRecords]:
     Raises:
         RecordError: If one of the two files is missing, damaged or contradicts itself.
     """
+    from harness.records import read_records, read_summary
+
     return read_summary(folder / SUMMARY_NAME), read_records(folder / RECORDS_NAME)
 
 
@@ -92,6 +95,8 @@ def published(root: Path) -> list[Path]:
 
 def study_name(study: str) -> str:
     """Return the name of the study that `study` names or whose file it is."""
+    import yaml
+
     path = Path(study)
     if path.suffix not in {".yaml", ".yml"}:
         listed = STUDIES / f"{study}.yaml"

@@ -1,6 +1,7 @@
-"""The `harness` command: its verbs, and errors as messages and exit codes.
+"""The `harness` command: errors as messages and exit codes.
 
-Owns nothing but the wiring. Exit codes: 0 done, 1 some steps failed or something differs, 2 wrong use.
+Owns nothing but the wiring; the verbs are listed in `verbs`. Exit codes: 0 done, 1 some steps failed or
+something differs, 2 wrong use.
 """
 
 from __future__ import annotations
@@ -10,41 +11,18 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from harness import __version__
-from harness.cli import (
-    cancel,
-    compare,
-    data,
-    doctor,
-    evaluate,
-    gc,
-    import_,
-    logs,
-    plan,
-    prefetch,
-    publish,
-    report,
-    retry,
-    run,
-    schema,
-    search,
-    status,
-    submit,
-    synthesize,
-    tables,
-    verify,
-)
+from harness.cli.verbs import MARKUP, Verbs
 from harness.errors import HarnessError
 
 app = typer.Typer(
     name="harness",
+    cls=Verbs,
     help="Benchmarking and ablation harness for LLM-based text embedders.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -63,32 +41,6 @@ def _root(
     ] = False,
 ) -> None:
     """Benchmarking and ablation harness for LLM-based text embedders."""
-
-
-for _name, _module in (
-    ("plan", plan),
-    ("run", run),
-    ("submit", submit),
-    ("status", status),
-    ("logs", logs),
-    ("cancel", cancel),
-    ("retry", retry),
-    ("gc", gc),
-    ("tables", tables),
-    ("compare", compare),
-    ("import", import_),
-    ("report", report),
-    ("search", search),
-    ("publish", publish),
-    ("verify", verify),
-    ("evaluate", evaluate),
-    ("prefetch", prefetch),
-    ("synthesize", synthesize),
-    ("doctor", doctor),
-    ("schema", schema),
-):
-    app.command(_name, cls=retry.WithBareFailed if _module is retry else None)(_module.command)
-app.add_typer(data.app, name="data")
 
 
 def main() -> None:
@@ -111,6 +63,9 @@ def main() -> None:
 
 
 def _tell(message: str, cure: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(stderr=True, no_color=bool(os.environ.get("NO_COLOR")), highlight=False)
     console.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     if cure:

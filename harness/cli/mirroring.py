@@ -10,9 +10,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.data.mirrors import check_needs
 from harness.execution.states import PlannedStep
-from harness.plan.needs import hub_needs
 from harness.study import Study
 
 
@@ -37,6 +35,9 @@ def check_plan(
     """
     if not mirrors:
         return
+    from harness.data.mirrors import check_needs
+    from harness.plan.needs import hub_needs
+
     words = ["harness", "prefetch", name, *(["--profile", profile] if profile else [])]
     command = shlex.join([*words, "--to", str(mirrors[0])])
     needs = hub_needs(one.step for one in planned if one.state != "reuse")

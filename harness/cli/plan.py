@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from harness.cli import plan_text
-from harness.cli.against import read_against
-from harness.cli.commitments import Outlook, check_comparisons, look_ahead, what_it_can_tell
-from harness.cli.mirroring import check_plan, chosen_mirrors
-from harness.cli.options import (
-    HomeOption,
-    JsonOption,
-    MirrorOption,
-    ProfileOption,
-    StudyArgument,
-    print_json,
-)
-from harness.cli.tracking import check_tracking
-from harness.execution.expectations import hold_against, read_expectations
-from harness.execution.history import past_of
-from harness.execution.states import PlannedStep, plan_states
-from harness.execution.store import ArtifactStore, default_home
-from harness.plan import Plan, Step, compile_plan
-from harness.plan.changes import PlanChanges, compare_plans
-from harness.plan.comparability import Confounded
-from harness.plan.explain import explain, find_step
-from harness.plan.forecast import over_budget
-from harness.plan.past import Past
-from harness.study import Study, find_study, load_study
+from harness.cli.options import HomeOption, JsonOption, MirrorOption, ProfileOption, StudyArgument
 
 
 def command(
@@ -70,122 +43,15 @@ def command(
     Examples: `harness plan quickstart`, `harness plan quickstart --against HEAD~1`,
     `harness plan quickstart --why contrast-1f2e3d4c`, `harness plan quickstart --actual`
     """
-    # Large plans are many small objects that live to the end: collecting them again and again is idle.
-    gc.disable()
-    path = find_study(study)
-    loaded = load_study(path, profile=profile)
-    plan = compile_plan(loaded)
-    store = ArtifactStore(home or default_home())
-    states = plan_states(plan, store)
-    if actual:
-        _show_actual(states, store, plan.study, as_json=json)
-        return
-    past = None if against is None else read_against(against, study=path, profile=profile)
-    if why is not None:
-        _show_why(plan, find_step(plan, why), states, past or past_of(store), as_json=json)
-        return
-    if past is not None:
-        _show_changes(compare_plans(past, Past.of_plan(plan)), str(against), as_json=json)
-        return
-    check_plan(study, states, chosen_mirrors(mirror, loaded), profile=profile)
-    check_tracking(states)
-    _show_plan(loaded, plan, states, store, as_json=json)
+    from harness.cli.planning import Question, answer
 
-
-def _show_plan(
-    study: Study, plan: Plan, states: Sequence[PlannedStep], store: ArtifactStore, *, as_json: bool
-) -> None:
-    confounded = check_comparisons(study, plan, states)
-    outlook = look_ahead(study, plan, states, store)
-    over = over_budget(study, outlook.forecast)
-    power = what_it_can_tell(study, plan, store)
-    if as_json:
-        found = _as_json(study, plan, states, confounded, outlook)
-        print_json({**found, "power": [asdict(one) for one in power]})
-        return
-    plan_text.show_steps(states)
-    plan_text.show_counts(plan, states)
-    for one in confounded:
-        plan_text.say(f"allowed, and marked in tables: {one.describe()}")
-    plan_text.show_forecast(outlook.forecast)
-    for text in over:
-        plan_text.say(text)
-    plan_text.show_power(power)
-
-
-def _show_actual(
-    states: Sequence[PlannedStep], store: ArtifactStore, study: str, *, as_json: bool
-) -> None:
-    outcomes = hold_against(states, read_expectations(store.study_folder(study)))
-    if as_json:
-        print_json({"study": study, "stages": [asdict(one) for one in outcomes]})
-        return
-    plan_text.show_outcomes(outcomes)
-
-
-def _show_why(
-    plan: Plan, step: Step, states: Sequence[PlannedStep], past: Past, *, as_json: bool
-) -> None:
-    planned = next(one for one in states if one.step is step)
-    found = explain(plan, step, past)
-    if as_json:
-        causes = [{"step": name, **asdict(difference)} for name, difference in found.causes()]
-        state = {"state": planned.state, "reason": planned.reason}
-        print_json({"study": plan.study, **state, "why": asdict(found), "causes": causes})
-        return
-    plan_text.say(f"{step.name} ({step.label}): {planned.state}, {planned.reason}")
-    if planned.state != "reuse":
-        for line in found.lines():
-            plan_text.say(line)
-
-
-def _show_changes(changes: PlanChanges, against: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"against": against, **asdict(changes)})
-        return
-    plan_text.show_changes(changes, against)
-
-
-def _as_json(
-    study: Study,
-    plan: Plan,
-    states: Sequence[PlannedStep],
-    confounded: Sequence[Confounded],
-    outlook: Outlook,
-) -> dict[str, Any]:
-    counts = Counter[str](planned.state for planned in states)
-    roles: dict[str, list[tuple[str, ...]]] = {name: [] for name in plan.steps}
-    for role, name in Past.of_plan(plan).roles.items():
-        roles[name].append(role)
-    return {
-        "study": plan.study,
-        "counts": {state: counts[state] for state in ("run", "reuse", "wait")},
-        "variants": [
-            {
-                "label": row.label,
-                "levels": dict(row.levels),
-                "seeds": [member.seed for member in row.members],
-            }
-            for row in plan.rows
-            if not row.is_reference
-        ],
-        "steps": [
-            {
-                "step": planned.step.name,
-                "fingerprint": planned.step.fingerprint,
-                "stage": planned.step.stage,
-                "label": planned.step.label,
-                "state": planned.state,
-                "reason": planned.reason,
-                "inputs": dict(planned.step.inputs),
-                "config": planned.step.config,
-                "version": planned.step.payload["version"],
-                "roles": roles[planned.step.fingerprint],
-                "expected": asdict(outlook.costs[planned.step.fingerprint]),
-            }
-            for planned in states
-        ],
-        "confounded": [asdict(one) for one in confounded],
-        "forecast": asdict(outlook.forecast),
-        "budget": asdict(study.budget),
-    }
+    question = Question(
+        study=study,
+        profile=profile,
+        is_actual=actual,
+        why=why,
+        against=against,
+        home=home,
+        mirror=mirror,
+    )
+    answer(question, as_json=json)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.execution.states import PlannedStep
-from harness.training.trackers import check_trackers
 
 _TRAINING = {"reconstruct", "contrast"}
 
@@ -29,4 +28,7 @@ def check_tracking(planned: Sequence[PlannedStep]) -> None:
         if one.state == "run" and one.step.stage in _TRAINING
         for name in one.step.resources.trackers
     }
-    check_trackers(sorted(wanted))
+    if wanted:
+        from harness.training.trackers import check_trackers
+
+        check_trackers(sorted(wanted))

@@ -14,9 +14,7 @@ import typer
 import harness
 from harness.cli.locate import RESULTS, has_records, published, study_name
 from harness.cli.options import HomeOption, JsonOption, print_json
-from harness.cli.verify_store import verify_store
 from harness.errors import RecordError, did_you_mean
-from harness.execution.store import ArtifactStore, default_home
 
 if TYPE_CHECKING:
     from harness.report.agreement import Agreement
@@ -50,6 +48,9 @@ def command(
     Examples: `harness verify`, `harness verify quickstart`, `harness verify --artifacts`
     """
     if artifacts:
+        from harness.cli.verify_store import verify_store
+        from harness.execution.store import ArtifactStore, default_home
+
         verify_store(ArtifactStore(home or default_home()), repair=repair, as_json=json)
         return
     from harness.report.agreement import compare_report

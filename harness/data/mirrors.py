@@ -75,7 +75,7 @@ class Needed:
     """Tasks or models that read it."""
 
 
-_MANIFEST = TypeAdapter(dict[str, Entry])
+_MANIFEST = TypeAdapter(dict[str, Entry], config=ConfigDict(defer_build=True))
 
 
 def find_repository(name: str, roots: Sequence[Path]) -> tuple[Path, Path] | None:

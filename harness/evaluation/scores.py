@@ -27,7 +27,7 @@ class Score:
     The fields mean what they mean in `harness.records.schema.Record`.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
 
     task: str
     task_type: str

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 JOURNAL_NAME = "journal.jsonl"
 """Its name in the store."""
@@ -25,6 +25,8 @@ EventKind = Literal["started", "finished", "failed", "preempted", "cancelled"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened to one step."""
+
+    __pydantic_config__ = ConfigDict(defer_build=True)
 
     kind: EventKind
     step: str

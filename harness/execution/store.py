@@ -46,7 +46,7 @@ _MOST_SYNCS = 8
 class ArtifactRecord:
     """What lies beside an artifact: its identity, its making and its files."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
 
     fingerprint: str
     payload: dict[str, Any]

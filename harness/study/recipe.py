@@ -13,7 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, strict=False)
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, strict=False, defer_build=True)
+"""Of every type of a study file. Validators take longer to build than most commands run: each is built
+when it is first asked."""
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]

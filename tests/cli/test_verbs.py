@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
 
 from harness.cli.progress import RunDisplay
+from harness.cli.verbs import VERBS, load_verb
 from harness.plan.graph import make_step
 from harness.study.document import Resources
 from tests.command import run_harness
@@ -31,6 +33,7 @@ from tests.study.builders import edited, write_study
         (["doctor", "gone"], "'gone' is no model"),
         (["doctor", "org/gone", "--mirror", "nowhere"], "is in none of the mirrors"),
         (["nonsense"], "nonsense"),
+        (["plna"], "Did you mean 'plan'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
@@ -61,17 +64,21 @@ def test_plan_says_the_same_as_text_and_as_json(tmp_path: Path) -> None:
 
 
 def test_every_verb_explains_itself_with_an_example() -> None:
-    from harness.cli.main import app
-
-    verbs = [command.name for command in app.registered_commands]
-    assert verbs == [
+    assert list(VERBS) == [
         *("plan", "run", "submit", "status", "logs", "cancel", "retry", "gc"),
         *("tables", "compare", "import", "report", "search", "publish", "verify"),
-        *("evaluate", "prefetch", "synthesize", "doctor", "schema"),
+        *("evaluate", "prefetch", "synthesize", "doctor", "schema", "data"),
     ]
-    for command in app.registered_commands:
-        assert command.callback is not None
-        assert "Example" in (command.callback.__doc__ or ""), command.name
+    for name in VERBS:
+        loaded = load_verb(name)
+        for command in getattr(loaded, "commands", {name: loaded}).values():
+            assert "Example" in command.help, (name, command.name)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_list_of_verbs_tells_each_by_the_first_line_of_its_own_help(name: str) -> None:
+    first, _, _ = inspect.cleandoc(load_verb(name).help).partition("\n\n")
+    assert VERBS[name].summary == " ".join(first.split())
 
 
 def test_a_run_shows_each_end_on_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ HEAVY = (
     "peft",
     "sklearn",
 )
+NUMERIC = ("numpy", "pandas", "scipy", "pyarrow", "matplotlib", "statsmodels", "optuna")
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 60
 
@@ -61,15 +62,15 @@ def test_packages_import_in_one_direction() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def _loaded_by(*arguments: str, folder: Path = REPOSITORY) -> set[str]:
-    """Return the heavy packages that a command leaves loaded when it is run in `folder`."""
+def _loaded_by(*arguments: str, folder: Path = REPOSITORY, among: tuple[str, ...] = HEAVY) -> set[str]:
+    """Return which packages, of the heavy ones, a command leaves loaded when it is run in `folder`."""
     code = (
         "import sys\n"
         f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
         f"sys.argv = ['harness', *{list(arguments)!r}]\n"
         "from harness.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit as end:\n    assert end.code in (0, None), end.code\n"
-        f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])\n"
+        f"print('LOADED', *[name for name in {among!r} if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
@@ -93,6 +94,24 @@ def _loaded_by(*arguments: str, folder: Path = REPOSITORY) -> set[str]:
 )
 def test_everyday_verbs_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert _loaded_by(*arguments) == set()
+
+
+def test_no_verb_loads_anything_heavy_to_explain_itself() -> None:
+    code = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(REPOSITORY)!r})\n"
+        "from harness.cli.verbs import VERBS, load_verb\n"
+        "for name in VERBS:\n    load_verb(name)\n"
+        f"print(*[name for name in {(*HEAVY, *NUMERIC)!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("verb", [None, "plan", "tables", "verify", "compare", "import", "report"])
+def test_the_help_of_daily_verbs_loads_no_study_and_no_records(verb: str | None) -> None:
+    parts = ("harness.study", "harness.plan", "harness.execution", "harness.records", "yaml")
+    assert _loaded_by(*([verb] if verb else []), "--help", among=(*HEAVY, *NUMERIC, *parts)) == set()
 
 
 @pytest.fixture(scope="module")
