@@ -72,7 +72,8 @@ def join_canonical(members: Mapping[str, str]) -> str:
     Large plans make each shared part's text once: `join_canonical({k: canonical_json(v)})` is
     `canonical_json({k: v})`.
     """
-    return f"{{{','.join(f'{_write_key(name)}:{members[name]}' for name in sorted(members))}}}"
+    written = [f"{_write_key(name)}:{members[name]}" for name in sorted(members)]
+    return f"{{{','.join(written)}}}"
 
 
 @cache

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from harness.errors import StudyError
@@ -23,6 +24,7 @@ from harness.study.commitments import Comparison
 from harness.study.variants import Variant
 
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
+_read_sections = attrgetter(*_SECTIONS)
 _STAGES = ("pretraining", "reconstruction", "contrastive")
 _AMOUNTS = frozenset(
     {"steps", "global_batch", "num_negatives", "query_length", "document_length", "max_length"}
@@ -77,10 +79,10 @@ def confounded_pairs(
     for comparison in study.comparisons:
         for one, other in _pairs(study, comparison):
             values = differences.between(one, other)
+            if len(values) < 2 and not environments.are_mixed:
+                continue
             pair = rows[one.label], rows[other.label]
             unlike = environments.unlike(*pair)
-            if len(values) < 2 and not unlike:
-                continue
             fields, is_allowed = _beside(values, unlike, comparison.allow)
             if not fields:
                 continue
@@ -133,7 +135,7 @@ def _pairs(study: Study, comparison: Comparison) -> Iterator[tuple[Variant, Vari
     for levels, variant in by_levels.items():
         if levels[place] == start or end not in (None, levels[place]):
             continue
-        if any(variant.levels[factor] != level for factor, level in comparison.where.items()):
+        if not comparison.where.items() <= variant.levels.items():
             continue
         counterpart = by_levels.get((*levels[:place], start, *levels[place + 1 :]))
         if counterpart is not None:
@@ -190,22 +192,28 @@ class _Differences:
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, int], dict[str, tuple[str, str]]] = {}
+        self._sections: dict[int, tuple[Any, ...]] = {}
 
-    def between(self, one: Variant, other: Variant) -> dict[str, tuple[str, str]]:
+    def between(self, one: Variant, other: Variant) -> Mapping[str, tuple[str, str]]:
         """Return dotted field -> both values."""
         first, second = one.recipes[0], other.recipes[0]
-        found: dict[str, tuple[str, str]] = {}
-        for section in _SECTIONS:
-            mine, theirs = getattr(first, section), getattr(second, section)
+        found: list[Mapping[str, tuple[str, str]]] = []
+        for section, mine, theirs in zip(_SECTIONS, self._of(first), self._of(second), strict=True):
             if mine is theirs:
                 continue
             if section == "weak_data" and not (first.pretraining.steps and second.pretraining.steps):
                 continue
             key = (id(mine), id(theirs))
-            if key not in self._known:
-                self._known[key] = _differing(section, mine, theirs)
-            found.update(self._known[key])
-        return found
+            if (known := self._known.get(key)) is None:
+                known = self._known[key] = _differing(section, mine, theirs)
+            found.append(known)
+        return found[0] if len(found) == 1 else {k: v for each in found for k, v in each.items()}
+
+    def _of(self, recipe: Recipe) -> tuple[Any, ...]:
+        """Return the sections of a recipe, of which a study holds as many as it has variants."""
+        if (known := self._sections.get(id(recipe))) is None:
+            known = self._sections[id(recipe)] = _read_sections(recipe)
+        return known
 
 
 def _differing(section: str, one: Any, other: Any) -> dict[str, tuple[str, str]]:

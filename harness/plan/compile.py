@@ -7,18 +7,19 @@ and nothing more, so that variants share every step in which they do not differ.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.identity import canonical_json, file_sha256, tree_sha256
+from harness.identity import file_sha256, tree_sha256
 from harness.identity.canonical import to_plain
 from harness.identity.provenance import installed_version
 from harness.plan.bases import identify
 from harness.plan.corpus_shards import shard_configurations
 from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
-from harness.plan.names import base_name, model_name, model_slug, stage_field
+from harness.plan.names import base_name, model_name, model_slug
+from harness.plan.parts import Parts
 from harness.plan.sources import SourceSteps
 from harness.study import Recipe, Study
 from harness.study.benchmarks import Limits, beir_datasets, beir_tasks
@@ -36,7 +37,6 @@ from harness.study.task_prompts import MTEB, read_prompts
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
-_NOT_SAMPLING = tuple(one.name for one in fields(DataConfig) if one.name not in {"batching", "ratios"})
 
 
 def compile_plan(study: Study, *, digests: dict[Path, str] | None = None) -> Plan:
@@ -69,7 +69,7 @@ class Compiler:
         self._study = study
         self.steps: dict[str, Step] = {}
         self._made: dict[tuple[Any, ...], Step] = {}
-        self._parts: dict[Any, tuple[Any, str]] = {}
+        self._parts = Parts()
         self._content = {} if digests is None else digests
         self._tasks: dict[PromptConfig | None, list[ScoredTask]] = {}
         self._versions: dict[str, str] = {}
@@ -105,16 +105,6 @@ class Compiler:
             self._made[key] = make()
         return self._made[key]
 
-    def _part(self, value: Any, *, without: Sequence[str] = ()) -> tuple[Any, str]:
-        """Return a hashable value as plain JSON values and canonical text, less some fields."""
-        key = (type(value), value, without)
-        if key not in self._parts:
-            plain = to_plain(value)
-            for name in without:
-                del plain[name]
-            self._parts[key] = plain, canonical_json(plain)
-        return self._parts[key]
-
     def _wheel(self, wheel: Wheel) -> Step:
         return self.make("download", to_plain(wheel), label=f"{wheel.name} {wheel.version}")
 
@@ -129,8 +119,11 @@ class Compiler:
         return self._content[path]
 
     def _base(self, model: ModelConfig, prompts: PromptConfig) -> Step:
-        key = ("base", model, prompts)
-        return self._once(key, lambda: self._make_base(model, prompts))
+        key = ("base", id(model), id(prompts))
+        if (made := self._made.get(key)) is None:
+            made = self._make_base(model, prompts)
+            self._made["base", *self._parts.key_of(model, prompts)] = made
+        return made
 
     def _make_base(self, model: ModelConfig, prompts: PromptConfig) -> Step:
         base = self._study.bases[model.base]
@@ -138,16 +131,12 @@ class Compiler:
         config = {
             # The study's own name of the base is no part of what the base is.
             "model": {**to_plain(model), "base": base_name(base)},
-            "prompts": self._prompts(prompts)[0],
+            "prompts": self._parts.of_prompts(prompts)[0],
             "checkpoint": checkpoint.identity,
         }
         inputs = {"wheel": self._wheel(base.wheel)} if base.wheel is not None else {}
         label = model_name(base, model)
         return self.make("base", config, label=label, inputs=inputs, bindings=checkpoint.bindings)
-
-    def _prompts(self, prompts: PromptConfig) -> tuple[Any, str]:
-        """Return the prompts that every text of a variant gets; a task's own are the evaluation's."""
-        return self._part(prompts, without=("tasks",))
 
     def _trained(self, recipe: Recipe) -> Step:
         step = self._base(recipe.model, recipe.prompts)
@@ -170,22 +159,10 @@ class Compiler:
         recipe: Recipe,
     ) -> Step:
         seed = recipe.seed if settings.seed is None else settings.seed
-        key = (stage, model.fingerprint, settings, data, recipe.prompts, seed)
+        key = (stage, model.fingerprint, id(settings), id(data), id(recipe.prompts), seed)
         if (made := self._made.get(key)) is not None:
             return made
-        held_out = data.validation
-        # Without held-out pairs some fields say nothing, and steps keep the fingerprints they had.
-        silent = ("seed",) if held_out else ("seed", "validate_every", "keep")
-        config = Configuration.join(
-            {
-                "prompts": self._prompts(recipe.prompts),
-                "pairs": self._part(data.pairs),
-                "sampling": self._part(data, without=_NOT_SAMPLING),
-                stage_field(stage): self._part(settings, without=silent),
-                "seed": (seed, str(seed)),
-                **({"validation": self._part(held_out)} if held_out else {}),
-            }
-        )
+        config = self._parts.training(stage, settings, data, prompts=recipe.prompts, seed=seed)
         inputs = {"model": model, "source": self.training_pairs(data)}
         label = f"{data.source}/{data.pairs}, seed {seed}"
         return self._made.setdefault(key, self.make(stage, config, label=label, inputs=inputs))
@@ -208,11 +185,11 @@ class Compiler:
         self, inputs: Mapping[str, Step], *, slug: str, prompts: PromptConfig | None = None
     ) -> dict[tuple[str, str], str]:
         """Return the steps that score one model, or lexical search where there are no prompts."""
-        if prompts not in self._tasks:
-            self._tasks[prompts] = list(self.scored_tasks(prompts))
+        if (tasks := self._tasks.get(prompts)) is None:
+            tasks = self._tasks[prompts] = list(self.scored_tasks(prompts))
         return {
             (one.suite, one.task): self._evaluation(one, {**inputs, **one.sources}, slug).fingerprint
-            for one in self._tasks[prompts]
+            for one in tasks
         }
 
     def _evaluation(self, task: ScoredTask, inputs: Mapping[str, Step], slug: str) -> Step:
@@ -231,7 +208,7 @@ class Compiler:
 
     def scored_tasks(self, prompts: PromptConfig | None) -> Iterator[ScoredTask]:
         """Yield the tasks of all suites as a variant with these prompts is scored on them."""
-        whose = {"prompts": self._prompts(prompts)[0]} if prompts else {"lexical": "bm25"}
+        whose = {"prompts": self._parts.of_prompts(prompts)[0]} if prompts else {"lexical": "bm25"}
         for name, suite in self._study.suites.items():
             if suite.evaluator not in self._versions:
                 self._versions[suite.evaluator] = installed_version(suite.evaluator)

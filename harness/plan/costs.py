@@ -117,7 +117,8 @@ class _Costs:
         base, source = self._stands_on(step)
         settings = self._plan.steps[source].config if source else None
         what = _what(step.stage, step.config, settings)
-        key = (step.stage, base, source, what, step.resources)
+        # The plan keeps the resources, which many steps share: one object is one key.
+        key = (step.stage, base, source, what, id(step.resources))
         if key not in self._costs:
             self._costs[key] = self._estimate(step, self._surroundings(base, source), what)
         return self._costs[key]

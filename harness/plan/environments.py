@@ -54,20 +54,21 @@ class Environments:
     now: Made | None
     _rows: dict[str, frozenset[frozenset[tuple[str, str, str]]]] = field(default_factory=dict)
     _steps: dict[str, frozenset[tuple[str, str, str]]] = field(default_factory=dict)
-    _is_mixed: bool = False
+    are_mixed: bool = field(init=False, default=False)
+    """Whether rows can be unlike at all: mostly everything was made in one way."""
 
     def __post_init__(self) -> None:
-        """Read each making once; mostly all are alike, and there is nothing more to ask."""
+        """Read each making once."""
         known: dict[frozenset[tuple[str, str, str]], frozenset[tuple[str, str, str]]] = {}
         for name, making in self.made.items():
             facts = making.facts()
             self._steps[name] = known.setdefault(facts, facts)
         current = set() if self.now is None else {self.now.facts()}
-        self._is_mixed = len(known.keys() | current) > 1
+        self.are_mixed = len(known.keys() | current) > 1
 
     def unlike(self, one: PlanRow, other: PlanRow) -> dict[str, list[str]]:
         """Return `versions` and `devices` -> what two rows differ in, with both values."""
-        if not self._is_mixed:
+        if not self.are_mixed:
             return {}
         first, second = self._of(one), self._of(other)
         if first == second:

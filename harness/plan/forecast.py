@@ -8,7 +8,7 @@ would run; a budget is held against the middle of a range.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -57,24 +57,28 @@ def forecast(
     resources = study.resources
     devices = resources.devices or 1
     names = [name for name in plan.steps if name in to_run]
-    steps = [(plan.steps[name].resources, costs[name]) for name in names]
+    # A large plan has few kinds of steps, each with its resources and its cost as one object.
+    alike: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for name in names:
+        alike[id(plan.steps[name].resources), id(costs[name])].append(name)
+    kinds = [(plan.steps[some[0]].resources, costs[some[0]], len(some)) for some in alike.values()]
     schedule = Schedule(plan, {name: costs[name].seconds.middle for name in names}, devices=devices)
     wall = Range(
         schedule.length({name: costs[name].seconds.low for name in names}),
         schedule.length({name: costs[name].seconds.high for name in names}),
     )
-    gpu_hours = total(cost.seconds.times(asked.gpus / _HOUR) for asked, cost in steps)
+    gpu_hours = total(cost.seconds.times(count * asked.gpus / _HOUR) for asked, cost, count in kinds)
     price = resources.price_per_gpu_hour
     return Forecast(
-        num_steps=len(steps),
+        num_steps=len(names),
         gpu_hours=gpu_hours,
-        core_hours=total(cost.seconds.times(asked.cpus / _HOUR) for asked, cost in steps),
+        core_hours=total(cost.seconds.times(count * asked.cpus / _HOUR) for asked, cost, count in kinds),
         wall_hours=wall.times(1 / _HOUR),
         devices=devices,
-        tokens=total(cost.tokens for _, cost in steps),
-        disk_gib=total(cost.num_bytes for _, cost in steps).times(1 / _GIB),
+        tokens=total(cost.tokens.times(count) for _, cost, count in kinds),
+        disk_gib=total(cost.num_bytes.times(count / _GIB) for _, cost, count in kinds),
         money=None if price is None else gpu_hours.times(price),
-        basis=dict(Counter[str](cost.basis for _, cost in steps).most_common()),
+        basis=dict(Counter(costs[name].basis for name in names).most_common()),
     )
 
 

@@ -100,19 +100,18 @@ def make_step(
     """
     if not isinstance(config, Configuration):
         config = Configuration.of(config)
-    roles = {role: step.fingerprint for role, step in sorted((inputs or {}).items())}
-    parts = {
-        "config": config.text,
-        "inputs": join_canonical({role: f'"{name}"' for role, name in roles.items()}),
-        "stage": f'"{stage}"',
-        "version": str(STAGES[stage].version),
-    }
+    roles = {role: inputs[role].fingerprint for role in sorted(inputs)} if inputs else {}
+    # What `canonical_json` makes of `Step.payload`, without writing the shared parts again.
+    named = ",".join([f'"{role}":"{name}"' for role, name in roles.items()])
+    text = (
+        f'{{"config":{config.text},"inputs":{{{named}}},'
+        f'"stage":"{stage}","version":{STAGES[stage].version}}}'
+    )
     return Step(
         stage=stage,
         config=config.plain,
         inputs=roles,
-        # What `Step.payload` would give, without writing the shared parts again.
-        fingerprint=fingerprint_of_text(join_canonical(parts)),
+        fingerprint=fingerprint_of_text(text),
         label=label,
         resources=resources,
         bindings=bindings or {},
@@ -158,14 +157,6 @@ class Plan:
             found.extend(needed for needed in self.steps[step].inputs.values() if needed not in found)
         return found
 
-    def dependants(self) -> dict[str, list[str]]:
-        """Return fingerprint -> fingerprints of the steps that take it as an input."""
-        found: dict[str, list[str]] = {name: [] for name in self.steps}
-        for step in self.steps.values():
-            for needed in step.needs:
-                found[needed].append(step.fingerprint)
-        return found
-
     def urgencies(self, seconds: Mapping[str, float] | None = None) -> dict[str, float]:
         """Return fingerprint -> seconds of the longest chain of steps that starts with it.
 
@@ -180,11 +171,14 @@ class Plan:
             from harness.plan.costs import step_costs
 
             seconds = {name: cost.seconds.middle for name, cost in step_costs(self).items()}
-        dependants = self.dependants()
-        found: dict[str, float] = {}
-        for name in reversed(list(self.steps)):
-            after = max((found[after] for after in dependants[name]), default=0.0)
-            found[name] = seconds.get(name, 0.0) + after
+        found = dict.fromkeys(self.steps, 0.0)
+        # What needs a step comes after it, so that its longest chain is known when its turn comes.
+        for name in reversed(found):
+            chain = found[name] + seconds.get(name, 0.0)
+            found[name] = chain
+            for needed in self.steps[name].needs:
+                if chain > found[needed]:
+                    found[needed] = chain
         return found
 
 

@@ -55,8 +55,5 @@ def inverse(rate: Range) -> Range:
 
 def total(ranges: Iterable[Range]) -> Range:
     """Return the range of the sum of many."""
-    lows, highs = [], []
-    for one in ranges:
-        lows.append(one.low)
-        highs.append(one.high)
-    return Range(math.fsum(lows), math.fsum(highs))
+    found = list(ranges)
+    return Range(math.fsum([one.low for one in found]), math.fsum([one.high for one in found]))

@@ -23,41 +23,42 @@ class Schedule:
     """
 
     def __init__(self, plan: Plan, seconds: Mapping[str, float], *, devices: float) -> None:
-        todo = {name: plan.steps[name] for name in seconds}
-        with_gpus = any(step.resources.gpus for step in todo.values())
-        self._devices = devices
-        self._needs = {
-            name: min(devices, step.resources.gpus if with_gpus else float(step.resources.cpus))
-            for name, step in todo.items()
-        }
-        self._dependants: dict[str, list[str]] = {name: [] for name in todo}
-        self._missing = dict.fromkeys(todo, 0)
-        for name, step in todo.items():
-            for needed in step.needs:
-                if needed in todo:
-                    self._dependants[needed].append(name)
-                    self._missing[name] += 1
         urgencies = plan.urgencies(seconds)
-        order = sorted(todo, key=lambda name: (-urgencies[name], name))
-        self._rank = {name: place for place, name in enumerate(order)}
-        self._order = order
+        # From here on a step is its place in this order.
+        self._order = sorted(seconds, key=lambda name: (-urgencies[name], name))
+        places = {name: place for place, name in enumerate(self._order)}
+        steps = [plan.steps[name] for name in self._order]
+        with_gpus = any(step.resources.gpus for step in steps)
+        self._devices = devices
+        self._needs = [
+            min(devices, step.resources.gpus if with_gpus else float(step.resources.cpus))
+            for step in steps
+        ]
+        self._dependants: list[list[int]] = [[] for _ in steps]
+        self._missing = [0] * len(steps)
+        for place, step in enumerate(steps):
+            for needed in step.needs:
+                if needed in places:
+                    self._dependants[places[needed]].append(place)
+                    self._missing[place] += 1
 
     def length(self, seconds: Mapping[str, float]) -> float:
         """Return when the last step ends, with these durations and the same order."""
-        missing, needs, order, rank = dict(self._missing), self._needs, self._order, self._rank
-        ready = [rank[name] for name, count in missing.items() if not count]
-        heapq.heapify(ready)
+        missing, needs, dependants = list(self._missing), self._needs, self._dependants
+        durations = [seconds[name] for name in self._order]
+        # In order, and so a heap already.
+        ready = [place for place, count in enumerate(missing) if not count]
         running: list[tuple[float, int]] = []
         now, free = 0.0, self._devices
         while ready or running:
-            while ready and needs[order[ready[0]]] <= free + 1e-9:
+            while ready and needs[ready[0]] <= free + 1e-9:
                 place = heapq.heappop(ready)
-                free -= needs[order[place]]
-                heapq.heappush(running, (now + seconds[order[place]], place))
+                free -= needs[place]
+                heapq.heappush(running, (now + durations[place], place))
             now, place = heapq.heappop(running)
-            free += needs[order[place]]
-            for after in self._dependants[order[place]]:
+            free += needs[place]
+            for after in dependants[place]:
                 missing[after] -= 1
                 if not missing[after]:
-                    heapq.heappush(ready, rank[after])
+                    heapq.heappush(ready, after)
         return now

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, cast
 
 from harness.stages.context import StepContext
@@ -30,7 +31,7 @@ class Stage:
     @property
     def version(self) -> int:
         """VERSION of the stage's code, a part of every fingerprint of its steps."""
-        return self._module().VERSION
+        return _load(self.name).VERSION
 
     def run(self, context: StepContext) -> None:
         """Run one step of this kind.
@@ -38,10 +39,12 @@ class Stage:
         Raises:
             HarnessError: For faults that a user can mend; anything else is a bug.
         """
-        self._module().run(context)
+        _load(self.name).run(context)
 
-    def _module(self) -> _StageModule:
-        return cast("_StageModule", importlib.import_module(f"harness.stages.{self.name}"))
+
+@cache
+def _load(name: str) -> _StageModule:
+    return cast("_StageModule", importlib.import_module(f"harness.stages.{name}"))
 
 
 STAGES: dict[str, Stage] = {

@@ -27,7 +27,8 @@ def check_recipes(variants: tuple[Variant, ...], document: StudyDocument, source
     for variant in variants:
         recipe = variant.recipes[0]
         _check_validation(variant, source)
-        named = (recipe.model.base, recipe.data, recipe.weak_data, recipe.prompts.tasks)
+        # Equal sections of a study's variants are one object.
+        named = tuple(map(id, (recipe.model, recipe.data, recipe.weak_data, recipe.prompts)))
         if named in checked:
             continue
         checked.add(named)

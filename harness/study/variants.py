@@ -230,7 +230,7 @@ class _Resolver:
         self._recipe, self._factors, self._source = recipe, factors, source
         self._known: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._values: dict[tuple[str, Any], Any] = {}
-        self._touching: dict[str, tuple[str, ...]] = {
+        touching: dict[str, tuple[str, ...]] = {
             section: tuple(
                 factor
                 for factor, levels in factors.items()
@@ -238,20 +238,24 @@ class _Resolver:
             )
             for section in _SECTIONS
         }
+        self._touching = {section: touched for section, touched in touching.items() if touched}
+        self._fixed: dict[str, Any] = {}
 
     def resolve(self, levels: Mapping[str, str]) -> dict[str, Any]:
         """Return a recipe's sections by name; equal ones are one object, whatever the levels."""
         keys = [
-            (section, tuple(map(levels.__getitem__, touching)))
+            (section, tuple([levels[factor] for factor in touching]))
             for section, touching in self._touching.items()
         ]
         known = self._known
-        if any(key not in known for key in keys):
+        if not self._fixed or any(key not in known for key in keys):
             recipe = _resolve(self._recipe, levels, self._factors, self._source)
+            # The first of all resolved recipes gives what no factor touches.
+            self._fixed = self._fixed or {section: getattr(recipe, section) for section in _SECTIONS}
             for key in keys:
                 value = getattr(recipe, key[0])
                 known[key] = self._values.setdefault((key[0], value), value)
-        return {key[0]: known[key] for key in keys}
+        return {**self._fixed, **{key[0]: known[key] for key in keys}}
 
 
 def _resolve(
