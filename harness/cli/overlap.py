@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
@@ -85,17 +85,20 @@ def command(
     path = store.study_folder(loaded.name) / OVERLAP_NAME
     write_overlap(found, path)
     if json:
-        plain = {**to_plain(found), "findings": findings_to_plain(found.findings)}
-        variants = {
-            label: {"leaked": sorted(found.leaked(label)), "in_domain": found.in_domain_for(label)}
-            for label in found.trained_on
-        }
-        print_json({**plain, "variants": variants, "file": str(path)})
+        print_json({**_as_json(found), "file": str(path)})
     else:
         _print(found)
         sys.stderr.write(f"{path}\n")
     if found.missing:
         raise typer.Exit(1)
+
+
+def _as_json(found: Overlap) -> dict[str, Any]:
+    variants = {
+        label: {"leaked": sorted(found.leaked(label)), "in_domain": found.in_domain_for(label)}
+        for label in found.trained_on
+    }
+    return {**to_plain(found), "findings": findings_to_plain(found.findings), "variants": variants}
 
 
 def _print(found: Overlap) -> None:

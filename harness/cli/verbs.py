@@ -49,7 +49,8 @@ VERBS: Mapping[str, Verb] = {
     ),
     "logs": Verb(summary="Print what a step has said in all its tries, and follow what it says now."),
     "cancel": Verb(
-        summary="Ask the runs under way to cancel a study, or one step with all that needs it."
+        summary="Ask the runs under way to cancel a study with its search, or one step with all that "
+        "needs it."
     ),
     "retry": Verb(
         summary="Try failed steps of a study again, and what waits for them, as if they had never "
