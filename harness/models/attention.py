@@ -8,6 +8,10 @@ follow the layer and the layout, never a guess. Dropout of attention weights is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +24,36 @@ from harness.models.kernels import variable_length_kernel
 from harness.models.packing import Bucket, Layout, current_layout
 
 NAME = "harness_packed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a layer asks of its attention function, over packed texts."""
+
+    module: Any
+    """The layer's attention."""
+    is_causal: bool
+    """Whether a token sees none after it."""
+    window: int | None
+    """Distance from which on tokens do not see each other; None where they see all."""
+    scale: float | None
+    """Factor of the scores; 1 / sqrt(width) when None."""
+    softcap: float | None
+    """Bound of the scores, None for none."""
+
+
+_listener: ContextVar[list[Asked] | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening() -> Iterator[list[Asked]]:
+    """Collect what layers ask for meanwhile, in their order."""
+    asked: list[Asked] = []
+    token = _listener.set(asked)
+    try:
+        yield asked
+    finally:
+        _listener.reset(token)
 
 
 def register() -> None:
@@ -56,6 +90,11 @@ def _attend(
     if layout is None:
         keywords.setdefault("is_causal", is_causal)
         return sdpa_attention_forward(module, query, key, value, attention_mask, **keywords)
+    asked = _listener.get()
+    if asked is not None:
+        asked.append(
+            Asked(module=module, is_causal=is_causal, window=window, scale=scale, softcap=softcap)
+        )
     query, key, value = (item[0].transpose(0, 1) for item in (query, key, value))
     kernel = variable_length_kernel(query)
     if kernel is not None and softcap is None and layout.hidden is None:

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from harness.errors import ProbeError
 from harness.models.budget import Budget, plan_budget
 from harness.models.folder import weights_id
-from harness.models.forward import Rows, embed_rows
-from harness.models.invariance import find_floor
+from harness.models.forward import Rows
+from harness.models.inference import Inference
+from harness.models.merging import merge_adapter
 from harness.models.network import Network, load_network
 from harness.models.packing import token_batches
 from harness.models.probes import probe_stored
@@ -36,6 +38,7 @@ class Embedder:
     def __init__(self, network: Network, folder: Path) -> None:
         self._network = network
         self._folder = folder
+        self._inference = Inference(network)
         self.num_tokens = 0
         """Tokens that went through the model so far, padding and repeated texts not counted."""
 
@@ -56,7 +59,7 @@ class Embedder:
             torch.set_num_threads(threads)
         network = load_network(folder, device=device)
         probe_stored(network)
-        return cls(network, folder)
+        return cls(_merged(network, folder), folder)
 
     @property
     def dimension(self) -> int:
@@ -83,24 +86,13 @@ class Embedder:
         """SHA-256 of everything that decides a vector, apart from `max_length` and the text."""
         return weights_id(self._folder)
 
-    @cached_property
+    @property
     def arithmetic(self) -> str:
         """What decides a vector's last bits besides the model and the text.
 
         Empty where they depend on the texts that are encoded with it, too.
         """
-        if not self._floor:
-            return ""
-        weight = next(iter(self._network.decoder.parameters()))
-        device = weight.device.type
-        processor = torch.backends.cpu.get_cpu_capability() if device == "cpu" else device
-        threads = torch.get_num_threads()
-        return f"torch {torch.__version__}, {processor}, {weight.dtype}, {threads} threads"
-
-    @cached_property
-    def _floor(self) -> int:
-        network = self._network
-        return find_floor(network.decoder, network.config.pooling, max_length=self.max_length)
+        return self._inference.arithmetic
 
     @cached_property
     def _budget(self) -> Budget:
@@ -136,7 +128,7 @@ class Embedder:
         rows = self._network.tokenizer.tokenise([prompt + text for text in places], self.max_length)
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
         budget = self._budget if batch_tokens is None else Budget(tokens=batch_tokens)
-        waiting = [list(range(len(rows)))]
+        waiting = [list(range(len(rows)))] if rows else []
         while waiting:
             batch = waiting.pop()
             lengths = [len(rows[index]) for index in batch]
@@ -154,9 +146,22 @@ class Embedder:
         return vectors[[places[text] for text in texts]]
 
     def _vectors(self, rows: Rows, *, normalize: bool) -> np.ndarray:
-        network = self._network
-        pooled = embed_rows(network.decoder, rows, network.config.pooling, floor=self._floor).float()
+        pooled = self._inference.embed(rows).float()
         if normalize:
             pooled = torch.nn.functional.normalize(pooled, dim=-1)
         found: np.ndarray = pooled.cpu().numpy()
         return found
+
+
+def _merged(network: Network, folder: Path) -> Network:
+    """Return the network with its adapter in its weights, where that is done in the weights' own type.
+
+    One matrix is multiplied then where there were three, and the fused pass applies.
+    """
+    if network.adapted is None or network.decoder.dtype != torch.float32:
+        return network
+    try:
+        return merge_adapter(network)
+    except ProbeError:
+        # What was merged cannot be taken apart again to the bit.
+        return load_network(folder, device=str(network.device))

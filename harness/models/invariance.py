@@ -11,12 +11,11 @@ bits. Where they do not, no floor is used, and whoever keeps vectors must keep t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import torch
 
-from harness.models.forward import Rows, embed_rows
-from harness.models.pooling import Pooling
+from harness.models.forward import Rows
 
 _FLOORS = (256, 512)
 _LENGTHS = (1, 8, 33, 150)
@@ -24,23 +23,31 @@ _LENGTHS = (1, 8, 33, 150)
 _COMPANIES = (577, 1031)
 
 
+class Pass(Protocol):
+    """A network at work."""
+
+    def __call__(self, rows: Rows, *, floor: int) -> torch.Tensor:
+        """Return the vectors [texts, width] of texts' token ids, `floor` rows a product at least."""
+        ...
+
+
 @torch.inference_mode()
-def find_floor(decoder: Any, pooling: Pooling, *, max_length: int) -> int:
-    """Return the fewest tokens a product needs for vectors that do not depend on their company.
+def find_floor(embed: Pass, *, vocabulary: int, max_length: int) -> int:
+    """Return the fewest rows a product needs for vectors that do not depend on their company.
 
     Args:
-        decoder: The network below the vocabulary head.
-        pooling: How a vector is taken.
+        embed: The pass as it will be used.
+        vocabulary: Token ids there are.
         max_length: Tokens of the longest text.
 
     Returns:
-        A floor for `embed_rows`; 0 if no floor that was tried makes them independent.
+        A floor for `embed`; 0 if no floor that was tried makes them independent.
     """
-    rows = _made_up(decoder, sorted({min(length, max_length) for length in _LENGTHS}))
+    rows = _made_up(vocabulary, sorted({min(length, max_length) for length in _LENGTHS}))
     for floor in _FLOORS:
-        alone = [embed_rows(decoder, [row], pooling, floor=floor)[0] for row in rows]
+        alone = [embed([row], floor=floor)[0] for row in rows]
         if all(
-            _is_same(decoder, rows, alone, pooling, floor=floor, tokens=tokens, place=place)
+            _is_same(embed, rows, alone, floor=floor, tokens=tokens, place=place)
             for place, tokens in enumerate(_COMPANIES)
         ):
             return floor
@@ -48,10 +55,9 @@ def find_floor(decoder: Any, pooling: Pooling, *, max_length: int) -> int:
 
 
 def _is_same(
-    decoder: Any,
+    embed: Pass,
     rows: Rows,
     alone: Sequence[torch.Tensor],
-    pooling: Pooling,
     *,
     floor: int,
     tokens: int,
@@ -62,16 +68,16 @@ def _is_same(
     mine = mine[place:] + mine[:place]
     batch = [rows[index] for index in mine]
     while sum(map(len, batch)) < tokens:
-        # Shorter and longer ones in turn, some of them as long as one of the trial.
-        length = min(tokens - sum(map(len, batch)), len(rows[len(batch) % len(rows)]) + len(batch) % 3)
+        # Shorter and longer ones in turn, some of them as long as one of the trial; none is too long.
+        length = len(rows[len(batch) % len(rows)]) + len(batch) % 3
+        length = min(length, len(rows[-1]), tokens - sum(map(len, batch)))
         batch.insert(0 if len(batch) % 2 else len(batch) // 2, [1] * length)
     batch.sort(key=len)
-    found = embed_rows(decoder, batch, pooling, floor=floor)
+    found = embed(batch, floor=floor)
     places = {id(row): number for number, row in enumerate(batch)}
     return all(torch.equal(found[places[id(rows[index])]], alone[index]) for index in mine)
 
 
-def _made_up(decoder: Any, lengths: Sequence[int]) -> list[list[int]]:
+def _made_up(vocabulary: int, lengths: Sequence[int]) -> list[list[int]]:
     """Return one row of token ids a length, spread over the vocabulary."""
-    size = int(decoder.get_input_embeddings().weight.shape[0])
-    return [[(7919 * place + 31 * length) % size for place in range(length)] for length in lengths]
+    return [[(7919 * place + 31 * length) % vocabulary for place in range(length)] for length in lengths]

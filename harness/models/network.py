@@ -62,6 +62,12 @@ class Network:
         """The model that is trained and saved: with its head where it was loaded with one."""
         return self.decoder if self.causal is None else self.causal
 
+    @property
+    def is_merged(self) -> bool:
+        """Whether the weights hold an adapter that the folder keeps beside them."""
+        manifest = self.manifest
+        return manifest is not None and manifest.merged is False and self.adapted is None
+
     def head_weight(self) -> nn.Parameter:
         """Return the vocabulary head's matrix [vocabulary, width].
 

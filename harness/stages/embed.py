@@ -13,7 +13,7 @@ from harness.stages.context import StepContext
 from harness.stages.evaluate import beir_folder, load_encoder, mirrors_of
 from harness.study.benchmarks import Limits
 
-VERSION = 1
+VERSION = 2
 
 
 def run(context: StepContext) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from harness.evaluation.encoder import StudyEncoder
     from harness.evaluation.scores import Score
 
-VERSION = 2
+VERSION = 3
 SCORES_NAME = "scores.jsonl"
 
 

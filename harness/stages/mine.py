@@ -14,7 +14,7 @@ from harness.stages.context import StepContext
 from harness.stages.pair_output import finish_source
 from harness.study.sources import Mining
 
-VERSION = 1
+VERSION = 2
 
 
 def run(context: StepContext) -> None:

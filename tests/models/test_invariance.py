@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.models import budget, embedder, invariance
+from harness.models import budget
 from harness.models.budget import Budget, plan_budget
 from harness.models.embedder import Embedder
-from harness.models.forward import embed_rows
+from harness.models.forward import Rows, embed_rows
+from harness.models.inference import Inference
 from harness.models.invariance import find_floor
 from harness.models.packing import canonical_width, make_layout
 
@@ -58,18 +59,13 @@ def test_a_floor_changes_vectors_by_rounding_alone(loaded: Embedder, pooling: st
     assert torch.allclose(plain, floored, atol=1e-5)
 
 
-def test_a_device_that_depends_on_the_company_is_found_out(
-    loaded: Embedder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = embed_rows
-
-    def disturbed(*arguments: object, **keywords: object) -> torch.Tensor:
-        found = original(*arguments, **keywords)  # type: ignore[arg-type]
+def test_a_device_that_depends_on_the_company_is_found_out(loaded: Embedder) -> None:
+    def disturbed(rows: Rows, *, floor: int) -> torch.Tensor:
+        found = embed_rows(loaded._network.decoder, rows, "last", floor=floor)
         # The last bit depends on the number of texts.
         return torch.nextafter(found, found + 1) if len(found) > 1 else found
 
-    monkeypatch.setattr(invariance, "embed_rows", disturbed)
-    assert find_floor(loaded._network.decoder, "last", max_length=64) == 0
+    assert find_floor(disturbed, vocabulary=100, max_length=64) == 0
 
 
 @given(length=st.integers(1, 5000))
@@ -97,13 +93,15 @@ def test_memory_that_runs_out_halves_the_budget_and_changes_nothing(
     assert short.arithmetic == loaded.arithmetic
     sizes: list[int] = []
 
-    def limited(decoder: object, rows: list[list[int]], *rest: object, **more: object) -> torch.Tensor:
+    embed = Inference.embed
+
+    def limited(inference: Inference, rows: Rows) -> torch.Tensor:
         sizes.append(sum(map(len, rows)))
         if sizes[-1] > 300:
             raise torch.OutOfMemoryError("no room")
-        return embed_rows(decoder, rows, *rest, **more)  # type: ignore[arg-type]
+        return embed(inference, rows)
 
-    monkeypatch.setattr(embedder, "embed_rows", limited)
+    monkeypatch.setattr(Inference, "embed", limited)
     found = short.encode(texts)
     assert np.array_equal(found, expected) if loaded.arithmetic else np.allclose(found, expected)
     # What did not fit once is not tried again.

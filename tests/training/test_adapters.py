@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import PeftModel
+from peft import LoraModel, PeftModel
 from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel
@@ -116,6 +116,18 @@ def test_a_merge_that_is_not_faithful_is_refused(trained: Path, monkeypatch: pyt
     monkeypatch.setattr(network.adapted, "merge_and_unload", network.adapted.unload)
     with pytest.raises(ProbeError, match="the merged weights differ"):
         merge_adapter(network)
+
+
+def test_encoding_merges_in_memory_and_only_faithfully(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged = Embedder.load(trained, device="cpu")
+    if merged.arithmetic:
+        assert merged.arithmetic.endswith(", fused, merged")
+    monkeypatch.setattr(LoraModel, "merge_and_unload", LoraModel.unload)
+    apart = Embedder.load(trained, device="cpu")
+    assert "merged" not in apart.arithmetic
+    np.testing.assert_allclose(apart.encode(_TEXTS), merged.encode(_TEXTS), atol=1e-5)
 
 
 @pytest.mark.parametrize("is_tied", [True, False])
