@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from harness.records.mteb_records import explain_absence
 from harness.records.schema import State
 from harness.tables.suite_cells import Wanted, WantedCell
 from harness.tables.suite_scores import SuiteScores
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +36,44 @@ def find_gaps(scores: SuiteScores) -> dict[tuple[int, int], Gap]:
     places = np.argwhere(np.isnan(scores.values))
     if not len(places):
         return {}
-    book = _Book(scores)
-    return {(int(row), int(task)): book.explain(int(row), int(task)) for row, task in places}
+    listed = places.tolist()
+    book = _Book(scores, [row for row, _ in listed])
+    return {(row, task): book.explain(row, task) for row, task in listed}
+
+
+class _Line(NamedTuple):
+    """What is told of one record."""
+
+    split: str
+    subset: str
+    metric: str
+    state: State
+    reason: str
+    source: str
+    cell: int
 
 
 class _Book:
-    """The records of a suite, found by row and task."""
+    """The records of the rows that lack something, found by row and task.
 
-    def __init__(self, scores: SuiteScores) -> None:
+    Plain lists, since a slice of a frame for each gap takes a thousand times as long.
+    """
+
+    def __init__(self, scores: SuiteScores, rows: Iterable[int]) -> None:
         self._wanted: Wanted = scores.wanted
-        self._frame: pd.DataFrame = scores.frame
-        self._groups: dict[Any, Any] = scores.frame.groupby(["row", "task"]).indices
         self._folders: tuple[str, ...] = scores.folders
+        self._lines: dict[tuple[int, str], list[_Line]] = {}
+        self._seeds: dict[int, set[int]] = {}
+        frame = scores.frame
+        frame = frame.loc[frame["row"].isin(set(rows))]
+        columns = [frame[name].tolist() for name in _Line._fields]
+        for row, task, *told in zip(
+            frame["row"].tolist(), frame["task"].tolist(), *columns, strict=True
+        ):
+            self._lines.setdefault((row, task), []).append(_Line(*told))
+        seeded = frame.loc[frame["seed"].notna(), ["row", "seed"]].drop_duplicates()
+        for row, seed in zip(seeded["row"].tolist(), seeded["seed"].tolist(), strict=True):
+            self._seeds.setdefault(row, set()).add(int(seed))
 
     def explain(self, row: int, task: int) -> Gap:
         wanted = self._wanted.tasks[task]
@@ -69,7 +92,7 @@ class _Book:
             return None
         folder = self._folders[row]
         reason = f"{len(names) - len(lacking)} of {len(names)} parts are there"
-        unread = [one for one in lacking if self._records(row, one) is not None]
+        unread = [one for one in lacking if (row, one) in self._lines]
         if unread:
             places = wanted.parts[names.index(unread[0])]
             reason += "; " + self._explain_cells(row, [self._wanted.cells[one] for one in places]).reason
@@ -83,36 +106,17 @@ class _Book:
 
     def _explain_cells(self, row: int, cells: Sequence[WantedCell]) -> Gap:
         task = cells[0].task
-        records = self._records(row, task)
-        if records is None:
+        lines = self._lines.get((row, task))
+        if lines is None:
             return self._no_file(row, task)
         for cell in cells:
-            found = self._explain_cell(records, cell)
+            found = _explain_cell(lines, cell)
             if found is not None:
                 return Gap(task=task, state=found[0], reason=found[1])
-        seeds = sorted(set(self._frame.loc[self._frame["row"] == row, "seed"].dropna().astype(int)))
+        seeds = sorted(self._seeds.get(row, ()))
         return Gap(
             task=task, state="missing", reason=f"not measured with all of the seeds {_listed(seeds)}"
         )
-
-    def _explain_cell(self, records: pd.DataFrame, cell: WantedCell) -> tuple[State, str] | None:
-        """Return what is wrong with one cell, None if it has a value."""
-        same = records["split"].isin(cell.splits) & (records["subset"] == cell.subset)
-        there = records.loc[same & records["metric"].isin(cell.metrics)]
-        if (there["state"] == "ok").any():
-            return None
-        told = there if len(there) else records.loc[records["state"] == "unreadable"]
-        if len(told):
-            first = told.iloc[0]
-            state: State = first["state"]
-            return state, str(first["reason"]) or "no reason was recorded"
-        ok = records.loc[records["state"] == "ok"]
-        source = str(records["source"].iloc[0])
-        if same.any():
-            metrics = _listed(sorted(set(records.loc[same, "metric"])))
-            return "other_metric", f"{source}: no {' or '.join(cell.metrics)}; there is {metrics}"
-        held = zip(ok["split"], ok["subset"], strict=True)
-        return explain_absence(source, split=cell.split, subset=cell.subset, held=held)
 
     def _no_file(self, row: int, task: str) -> Gap:
         folder = self._folders[row]
@@ -120,12 +124,23 @@ class _Book:
         return Gap(task=task, state="missing", reason="not measured", files=files, folder=folder)
 
     def _has_value(self, row: int, task: str) -> bool:
-        records = self._records(row, task)
-        return records is not None and bool(((records["cell"] >= 0) & (records["state"] == "ok")).any())
+        return any(one.cell >= 0 and one.state == "ok" for one in self._lines.get((row, task), ()))
 
-    def _records(self, row: int, task: str) -> pd.DataFrame | None:
-        places = self._groups.get((row, task))
-        return None if places is None else self._frame.iloc[places]
+
+def _explain_cell(lines: Sequence[_Line], cell: WantedCell) -> tuple[State, str] | None:
+    """Return what is wrong with one cell, None if it has a value."""
+    same = [one for one in lines if one.subset == cell.subset and one.split in cell.splits]
+    there = [one for one in same if one.metric in cell.metrics]
+    if any(one.state == "ok" for one in there):
+        return None
+    for one in there or [one for one in lines if one.state == "unreadable"]:
+        return one.state, one.reason or "no reason was recorded"
+    source = lines[0].source
+    if same:
+        metrics = _listed(sorted({one.metric for one in same}))
+        return "other_metric", f"{source}: no {' or '.join(cell.metrics)}; there is {metrics}"
+    held = [(one.split, one.subset) for one in lines if one.state == "ok"]
+    return explain_absence(source, split=cell.split, subset=cell.subset, held=held)
 
 
 def _listed(items: Iterable[object]) -> str:
