@@ -7,6 +7,7 @@ both shown, unless the new one was asked for. What a file says is left to `mteb_
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from msgspec import structs
 from harness.errors import RecordError
 from harness.records.bulk import BULK_NAME, write_bulk
 from harness.records.layout import Place, find_places
-from harness.records.mteb_records import mark_partial_aggregates, records_of
+from harness.records.mteb_records import mark_partial_aggregates, records_of, unread
 from harness.records.per_query import (
     PER_QUERY_NAME,
     own_scores,
@@ -63,8 +64,20 @@ def read_mteb_folder(folder: Path, *, name: str | None = None) -> tuple[MergedRe
     for place in places:
         # Snapshots of one model are folders of their own: an aggregate belongs to its neighbours.
         group = groups.setdefault((_parent(place), place.model, place.revision), [])
-        group.extend(records_of(place, place.path.read_bytes()))
+        group.extend(_read(place))
     return merge(*(mark_partial_aggregates(group) for group in groups.values())), len(places)
+
+
+def _read(place: Place) -> list[Record]:
+    """Return the records of one file, or the one that says why it cannot be opened."""
+    try:
+        if not place.path.is_file() and place.path.exists():
+            # A pipe or a device may never end.
+            raise OSError(errno.EINVAL, "not a plain file")
+        content = place.path.read_bytes()
+    except OSError as error:
+        return [unread(place, error)]
+    return records_of(place, content)
 
 
 def store_records(

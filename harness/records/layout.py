@@ -35,7 +35,7 @@ class Place:
     @property
     def task(self) -> str:
         """Return the task that the file is named after."""
-        return self.path.stem
+        return _written(self.path.stem)
 
 
 def find_places(folder: Path, *, name: str | None = None) -> list[Place]:
@@ -62,11 +62,38 @@ def is_revision(folder: Path) -> bool:
 
 
 def _json_files(root: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(root):
-        folders[:] = sorted(one for one in folders if not one.startswith("."))
+    """Give the files below `root`, those of linked folders too, each once.
+
+    Raises:
+        OSError: If a folder cannot be listed.
+    """
+    seen: set[Path] = set()
+
+    def is_new(path: Path) -> bool:
+        target = path.resolve()
+        # What lies below the root is found there itself, and a link may lead back above it.
+        is_known = path.is_symlink() and (target.is_relative_to(root) or root.is_relative_to(target))
+        if is_known or target in seen:
+            return False
+        seen.add(target)
+        return True
+
+    for parent, folders, files in os.walk(root, onerror=_raise, followlinks=True):
+        folders[:] = sorted(
+            one for one in folders if not one.startswith(".") and is_new(Path(parent, one))
+        )
         for file in files:
             if file.endswith(".json") and file != _META and not file.startswith("."):
                 yield Path(parent, file)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _written(name: str) -> str:
+    """Return a path as text: bytes of it that are no UTF-8 are written out."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _place(path: Path, root: Path, name: str | None) -> Place:
@@ -83,7 +110,10 @@ def _place(path: Path, root: Path, name: str | None) -> Place:
     above = _above(top, root)
     parts = [named, *above, model.name, revision, path.name]
     return Place(
-        path=path, model=model.name, revision=revision, source="/".join(part for part in parts if part)
+        path=path,
+        model=_written(model.name),
+        revision=_written(revision),
+        source=_written("/".join(part for part in parts if part)),
     )
 
 

@@ -37,6 +37,10 @@ _FORMER_NAMES = {
 a cut at 1000 of a shorter list does; the maximum over sub-queries was taken under both names."""
 
 
+_SIGNS_OF_HALVES = (b"\\ud", b"\\uD", b"\xed")
+"""Bytes of which one is there wherever half of a surrogate pair is."""
+
+
 class UnreadableError(ValueError):
     """A file that holds no scores of mteb; the message says why."""
 
@@ -98,6 +102,8 @@ def parse_result(content: bytes) -> ResultFile:
         raise UnreadableError(f"not JSON: {error}") from error
     if not isinstance(document, dict):
         raise UnreadableError("not a JSON object")
+    if any(one in content for one in _SIGNS_OF_HALVES) and not _is_text(document):
+        raise UnreadableError("a text in it is no Unicode")
     layout = _layout(document)
     entries = tuple(_entries_of_scores(document) if layout == "scores" else _entries(document))
     if not entries:
@@ -111,6 +117,15 @@ def parse_result(content: bytes) -> ResultFile:
         seconds=_seconds(document),
         entries=entries,
     )
+
+
+def _is_text(document: object) -> bool:
+    """Return whether all strings can be written: JSON may escape halves of characters."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _layout(document: Mapping[str, Any]) -> Layout:
@@ -130,7 +145,7 @@ def _entries_of_scores(document: Mapping[str, Any]) -> Iterator[Entry]:
             yield Entry(
                 split=split,
                 subset=str(metrics.get("hf_subset", "default")),
-                languages=tuple(languages) if isinstance(languages, list) else (),
+                languages=_texts(languages),
                 metrics=metrics,
             )
 
@@ -149,10 +164,18 @@ def _entries(document: Mapping[str, Any]) -> Iterator[Entry]:
                 yield Entry(split=split, subset=subset, languages=(), metrics=metrics)
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    is_plain = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return tuple(value) if is_plain else ()
+
+
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, float | int):
         return float("nan")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return float("nan")
 
 
 def _text(value: Any) -> str:

@@ -50,7 +50,7 @@ def records_of(place: Place, content: bytes) -> list[Record]:
     try:
         file = parse_result(content)
         if file.task and file.task != place.task:
-            raise UnreadableError(f"it is named {place.path.name} and holds the task {file.task}")
+            raise UnreadableError(f"it is named {place.task}.json and holds the task {file.task}")
     except UnreadableError as error:
         return [_record(place, facts, state="unreadable", reason=f"{place.source}: {error}")]
     common = {
@@ -58,13 +58,20 @@ def records_of(place: Place, content: bytes) -> list[Record]:
         "evaluator": file.evaluator,
         "wall_seconds": file.seconds,
     }
-    records = []
-    for entry in file.entries:
-        for fields in _measured(entry, file, facts, place):
-            records.append(_record(place, facts, entry=entry, **common, **fields))
+    records = _one_each(
+        _record(place, facts, entry=entry, **common, **fields)
+        for entry in file.entries
+        for fields in _measured(entry, file, facts, place)
+    )
     if facts is not None:
         records.extend(_absent(place, facts, file, common))
     return records
+
+
+def unread(place: Place, error: OSError) -> Record:
+    """Return what stands for a file that cannot be opened."""
+    reason = f"{place.source}: {error.strerror}"
+    return _record(place, task_facts().get(place.task), state="unreadable", reason=reason)
 
 
 def explain_absence(
@@ -108,6 +115,32 @@ def mark_partial_aggregates(records: Iterable[Record]) -> list[Record]:
         )
         marked.append(structs.replace(record, value=None, state="partial_aggregate", reason=reason))
     return marked
+
+
+def _one_each(records: Iterable[Record]) -> list[Record]:
+    """Return the records of one file, one a measurement, without value where the file has several.
+
+    Some files hold a split and subset twice, once as the author gave it and once from a rerun.
+    """
+    groups: dict[tuple[object, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault(record.key, []).append(record)
+    found = []
+    for group in groups.values():
+        first, *others = group
+        if all(one.state == first.state and _agree_if_any(first.value, one.value) for one in others):
+            found.append(first)
+            continue
+        told = _listed(str(one.state if one.value is None else one.value) for one in group)
+        reason = (
+            f"{first.source}: {first.split}/{first.subset} stands in it {len(group)} times, with {told}"
+        )
+        found.append(structs.replace(first, value=None, state="two_values", reason=reason, remarks=()))
+    return found
+
+
+def _agree_if_any(one: float | None, other: float | None) -> bool:
+    return one == other if one is None else _agree(one, other)
 
 
 def _measured(

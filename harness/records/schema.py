@@ -21,14 +21,16 @@ State = Literal[
     "other_metric",
     "not_a_number",
     "out_of_range",
+    "two_values",
     "partial_aggregate",
     "duplicate_revision",
     "unreadable",
 ]
 """`ok` alone has a value. From `missing_split` on, the states name what is wrong with a result file that
 was made elsewhere: it holds another split, another subset or another metric than the one asked for; a
-number that is none, or that is not between -1 and 1; an aggregate beside only some of its parts; two
-revisions of a model that differ where one was asked for; no scores that can be read."""
+number that is none, or that is not between -1 and 1; several numbers for one split, subset and metric;
+an aggregate beside only some of its parts; two revisions of a model that differ where one was asked for;
+no scores that can be read."""
 STATES: tuple[str, ...] = get_args(State)
 
 BroadState = Literal["ok", "not_applicable", "failed", "missing"]

@@ -85,6 +85,22 @@ def test_percentages_are_not_taken_for_shares(tmp_path: Path) -> None:
     assert "70.0" in record.reason
 
 
+@pytest.mark.parametrize(
+    ("second", "state", "value"),
+    [(0.7, "ok", 0.7), (0.7 + 1e-9, "ok", 0.7), (0.71, "two_values", None), (None, "two_values", None)],
+)
+def test_a_subset_that_stands_twice_in_a_file_has_a_value_only_if_both_agree(
+    second: float | None, state: str, value: float | None, tmp_path: Path
+) -> None:
+    entries = [_entry(ndcg_at_10=one, main_score=one) for one in (0.7, second)]
+    content = scores_file("SciFact", {"test": entries})
+    record = _records(tmp_path, "SciFact", content)["test", "default", "ndcg_at_10"]
+    assert (record.state, record.value) == (state, value)
+    if value is None:
+        assert record.source in record.reason
+        assert "stands in it 2 times, with 0.7, " in record.reason
+
+
 def test_a_wrong_main_score_of_a_former_file_is_kept_and_shown_nowhere(tmp_path: Path) -> None:
     task = "ToxicConversationsClassification"
     content = {
