@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from harness.errors import AbsentDataError, DataError, HarnessError, MemoryLimitError, NonFiniteError
-from harness.execution.shortage import memory_use, settings_to_turn
+from harness.execution.shortages import cure_of, device_memory, host_memory, peak_of_limit
 
 FailureKind = Literal[
     "cuda-oom", "host-oom", "preempted", "non-finite", "disk", "missing", "data", "error"
@@ -43,31 +43,34 @@ class Failure:
 
 
 def describe_error(error: BaseException, *, stage: str = "") -> Failure:
-    """Return what an error that a step of a stage raised means for it."""
-    message, kind = _message(error), _kind(error)
+    """Return what an error that a step raised means for it.
+
+    Args:
+        error: The error.
+        stage: Of the step; decides which settings are named where memory ran out.
+    """
+    kind, message = _kind(error), _message(error)
     signature = _signature(error, message)
     if kind in {"cuda-oom", "host-oom"}:
-        what, _, cure = message.strip().partition("\n")
-        use = f" ({memory_use()})" if kind == "host-oom" else ""
-        message = f"{what.rstrip(': ')}{use}\n{cure or f'  {settings_to_turn(stage)}'}"
+        message = _with_memory(message, is_device=kind == "cuda-oom", stage=stage)
     return Failure(kind=kind, message=message, signature=signature)
 
 
 def describe_exit(
-    code: int, *, stage: str, num_kills: int | None, peak_bytes: int, limit_bytes: int
+    code: int, *, num_kills: int | None, peak_bytes: int, limit_bytes: int, stage: str = ""
 ) -> Failure:
     """Return what the sudden end of a step's process means.
 
     Args:
         code: Its exit code; negative for a signal.
-        stage: The step's.
         num_kills: Processes that the system killed for want of memory meanwhile; None if it keeps no
             count.
         peak_bytes: The most memory that the process had.
         limit_bytes: The memory that there is.
+        stage: Of the step; decides which settings are named where memory ran out.
     """
     name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    memory = memory_use(peak_bytes, limit_bytes)
+    memory = peak_of_limit(peak_bytes, limit_bytes)
     if code == -signal.SIGKILL and num_kills != 0:
         return lack_of_memory(f"the step's process was killed ({name}, {memory})", stage=stage)
     if code in {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}:
@@ -83,8 +86,18 @@ def preemption(what: str) -> Failure:
 
 def lack_of_memory(what: str, *, stage: str) -> Failure:
     """Return the failure of a step that the system ended since the machine's memory ran out."""
-    message = f"memory ran out: {what}\n  {settings_to_turn(stage)}"
-    return Failure(kind="host-oom", message=message, signature="host-oom")
+    cure = cure_of(stage, is_device=False)
+    return Failure(kind="host-oom", message=f"{what}: memory ran out\n  {cure}", signature="host-oom")
+
+
+def _with_memory(message: str, *, is_device: bool, stage: str) -> str:
+    """Return a message that tells peak, limit and cure, as far as it does not yet."""
+    first, _, cure = message.partition("\n  ")
+    if not first.startswith("memory ran out"):
+        first = f"memory ran out: {first}"
+    if "GiB of" not in first and (figures := device_memory() if is_device else host_memory()):
+        first = f"{first} ({figures})"
+    return f"{first}\n  {cure or cure_of(stage, is_device=is_device)}"
 
 
 def _kind(error: BaseException) -> FailureKind:
@@ -123,7 +136,7 @@ def _message(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno is not None:
         return f"{os.strerror(error.errno)}: {error.filename or ''}"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _signature(error: BaseException, message: str) -> str:

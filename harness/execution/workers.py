@@ -154,10 +154,10 @@ class Worker:
         now = num_memory_kills()
         failure = describe_exit(
             code,
-            stage=self._job.step.stage if self._job is not None else "",
             num_kills=None if now is None or self._kills is None else now - self._kills,
             peak_bytes=peak,
             limit_bytes=memory_limit_bytes(),
+            stage=self._job.step.stage if self._job is not None else "",
         )
         self._said.seek(0)
         if self.pid or not (said := self._said.read().decode(errors="replace").strip()):

@@ -91,7 +91,7 @@ def test_each_kind_of_failure_has_a_budget_of_its_own(unlucky: Unlucky, tmp_path
     unlucky.errors = {"a": [PreemptedError(), MemoryError(), PreemptedError(), MemoryError()]}
     summary, _ = _run(plan_of(step("a")), tmp_path, retries=Retries(preempted=2, host_oom=1))
     (message,) = summary.failed.values()
-    assert message.startswith("MemoryError")
+    assert message.startswith("memory ran out: MemoryError")
 
 
 def test_memory_that_runs_out_halves_the_sub_batch_and_nothing_else(

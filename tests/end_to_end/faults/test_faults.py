@@ -60,6 +60,26 @@ def test_what_may_pass_is_tried_again_within_the_run(
     assert set(events) <= kind
 
 
+@pytest.mark.parametrize(
+    ("deeds", "kind"),
+    [(["cuda"] * 2, "cuda-oom"), (["memory"] * 3, "host-oom")],
+    ids=["device", "host"],
+)
+def test_memory_that_never_suffices_costs_one_variant_and_names_what_to_set(
+    deeds: list[str], kind: str, bench: Bench, undisturbed: Report
+) -> None:
+    bench.order(contrast_0p02=deeds)
+    tables = bench.run(code=1)
+    assert b"memory ran out" in tables["table.json"]
+    events = Journal(bench.store.home / "journal.jsonl").read()
+    told = [event.message for event in events if event.failure == kind]
+    assert len(told) == len(deeds)
+    assert all("`resources.train.micro_batch`, which leaves the effective batch" in one for one in told)
+    assert bench.runs()["contrast-0.02"] == len(deeds)
+    assert bench.run() == undisturbed
+    assert bench.runs() == ONCE + Counter(["contrast-0.02"] * len(deeds))
+
+
 def test_a_driver_that_is_killed_leaves_no_process_and_no_finished_step_behind(
     bench: Bench, undisturbed: Report
 ) -> None:
