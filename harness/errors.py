@@ -19,6 +19,9 @@ class HarnessError(Exception):
         cure: What to do about it; a command where there is one.
     """
 
+    exit_code = 2
+    """Of the command that it ends."""
+
     def __init__(self, message: str, *, cure: str = "") -> None:
         super().__init__(message)
         self.message = message

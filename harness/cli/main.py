@@ -49,7 +49,7 @@ def main() -> None:
         app()
     except HarnessError as error:
         _tell(error.message, error.cure)
-        sys.exit(2)
+        sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of a pipe has seen enough; keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -27,7 +27,7 @@ from harness.cli.options import (
 from harness.cli.run import INTERRUPTED, backend_opener
 from harness.errors import HarnessError
 from harness.execution.backends import Backend
-from harness.execution.overseen import RunCancelledError, overseen_session
+from harness.execution.overseen import overseen_session
 from harness.execution.oversight import Oversight
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore, default_home
@@ -155,9 +155,6 @@ def _run(
     except KeyboardInterrupt:
         _tell("interrupted: what was finished is kept; the same command goes on from there")
         raise typer.Exit(INTERRUPTED) from None
-    except RunCancelledError as error:
-        _tell(f"{error.message}; {error.cure}")
-        raise typer.Exit(1) from None
 
 
 def _tell(line: str) -> None:

@@ -47,8 +47,9 @@ def command(
 
     The result is a folder: data.jsonl for a study's `sources`, provenance.json, drops.jsonl with a
     reason for every draw that is not in the data, and statistics.html. After a kill, or with a larger
-    `size`, the same command goes on; answers on disk are never asked again. Exit code 1: stopped before
-    all examples were there.
+    `size`, the same command goes on; answers on disk are never asked again. `harness status` shows it
+    while it runs, and `harness cancel NAME-synthesis` ends it. Exit code 1: stopped before all examples
+    were there.
 
     Example: `harness synthesize two-step --dry-run`, `harness synthesize my-data.yaml --to data/mine`
     """
@@ -69,6 +70,7 @@ def command(
 
 
 def _run(wanted: Specification, folder: Path) -> dict[str, Any]:
+    from harness.execution.lone_run import LoneRun
     from harness.report.synthesis_page import render_synthesis
     from harness.synthesis.generate import generate
     from harness.synthesis.publish import publish
@@ -79,18 +81,25 @@ def _run(wanted: Specification, folder: Path) -> dict[str, Any]:
     gate = wanted.document.gates.embedder
     similarity = Similarity.load(gate, folder=wanted.path.parent) if gate else None
     backend = _open(wanted, folder)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
+    seen = LoneRun(
+        default_home(), name=f"{wanted.name}-synthesis", stage="synthesis", label=str(folder.absolute())
+    )
+    with (
+        seen as run,
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        ) as bar,
+    ):
         task = bar.add_task("tasks", total=None)
 
         def show(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
+            run.report(f"{what}: {done} of {total}")
 
         result = generate(wanted, backend, folder, similarity=similarity, progress=show)
     server = dict(backend.describe())

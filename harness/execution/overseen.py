@@ -24,6 +24,8 @@ from harness.study.queueing import QueuePolicy
 class RunCancelledError(HarnessError):
     """Somebody asked this run to end."""
 
+    exit_code = 1
+
 
 class OverseenSession:
     """A session together with what it owes to others.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.data.formats import read_files
+from harness.execution.lone_run import LoneRun
+from harness.execution.naming import find_step
+from harness.execution.noted import read_noted
+from harness.execution.overseen import RunCancelledError
+from harness.execution.overview import look_over
+from harness.execution.runs import Ask, Runs
+from harness.execution.store import ArtifactStore
 from harness.identity import file_sha256
 from harness.plan import compile_plan
 from harness.report.synthesis_page import render_synthesis
@@ -170,6 +178,39 @@ def test_the_cap_ends_with_exit_code_1_and_what_is_there(tmp_path: Path) -> None
     assert provenance["stopped"] == "the spending cap is reached"
     assert provenance["data"]["pairs"] == len(pairs) > 0
     assert provenance["books"]["cost"] <= 0.0125
+
+
+def test_a_run_is_seen_while_it_lasts_and_can_be_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "store"
+    monkeypatch.setenv("HARNESS_HOME", str(home))
+    monkeypatch.setattr("harness.execution.lone_run.LoneRun", partial(LoneRun, look_seconds=0.0))
+    seen: list[str] = []
+
+    def play(request: dict[str, Any], _before: int) -> Act:
+        if fields_of(request) != ["tasks"] and not seen:
+            plan = read_noted(home, "small-synthesis")
+            assert plan is not None
+            overview = look_over(plan, ArtifactStore(home))
+            seen.extend(one.state for one in overview.steps)
+            Runs(home).ask(overview.runs[0], Ask(verb="cancel", steps=None, why="a test"))
+        return Act()
+
+    with unruly(play) as server:
+        file = write(tmp_path, server.url, size=40)
+        command = ["synthesize", str(file), "--to", str(tmp_path / "out"), "--json"]
+        cancelled = CliRunner().invoke(app, command)
+        assert isinstance(cancelled.exception, RunCancelledError)
+        assert seen == ["running"]
+        assert read_noted(home, "small-synthesis") is None
+        assert not Runs(home).living()
+        step = find_step(ArtifactStore(home), "synthesis-")
+        log = ArtifactStore(home).log_file(step.stage, step.fingerprint).read_text()
+        assert "examples: " in log
+        done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert len(_lines(tmp_path / "out" / "data.jsonl")) == 40
 
 
 def test_a_dry_run_asks_nothing_and_foretells_tokens_and_money(tmp_path: Path) -> None:
