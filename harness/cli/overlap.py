@@ -71,13 +71,9 @@ def command(
     mirrors = chosen_mirrors(mirror, loaded)
     check_plan(study, plan_states(compared.plan, store), mirrors, profile=profile)
     with RunDisplay(len(compared.plan.steps), home=str(store.home)) as display:
+        opener, say = backend_opener(backend, "", None), display.announce
         summary = run_data_plan(
-            compared.plan,
-            store,
-            backend_opener(backend, "", None),
-            mirrors=mirrors,
-            progress=display,
-            announce=display.announce,
+            compared.plan, store, opener, mirrors=mirrors, progress=display, announce=say
         )
     found = collect_overlap(
         compared, store, settings=settings, leaked_share=leaked_share, failures=summary.failed
