@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
+from tests import buckets
 from tests.tables.fake_study import make_records, make_summary
 
 # Set before numeric libraries load: spinning threads slow down a machine whose cores are in use.
@@ -91,6 +93,20 @@ def tiny_news(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("news")
     make_news(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """URL of a server that speaks S3."""
+    with buckets.serving() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket_home(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home of a store in a bucket, with the environment that opens it."""
+    buckets.become_machine(tmp_path / "first-machine", monkeypatch)
+    return buckets.make_home(s3_server, monkeypatch)
 
 
 @pytest.fixture(scope="session")

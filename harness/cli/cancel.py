@@ -10,10 +10,11 @@ import typer
 from harness.cli.locate import study_name
 from harness.cli.options import HomeOption
 from harness.errors import HarnessError
+from harness.execution.homes import open_store
 from harness.execution.naming import find_step
 from harness.execution.noted import noted_plans, searched
 from harness.execution.runs import Ask, Run, Runs
-from harness.execution.store import ArtifactStore, default_home
+from harness.execution.store import ArtifactStore
 from harness.execution.submissions import find_submission, stop_job
 
 
@@ -34,16 +35,16 @@ def command(
 
     Examples: `harness cancel quickstart`, `harness cancel contrast-3fa9c1`
     """
-    store = ArtifactStore(home or default_home())
-    if (submission := find_submission(store.home, target)) is not None:
+    store = open_store(home)
+    if (submission := find_submission(store.location, target)) is not None:
         asked_ray = stop_job(submission)
         sys.stderr.write(f"{target}: {'asked Ray to end it' if asked_ray else 'it had ended'}\n")
         return
     name = study_name(target)
-    living = Runs(store.home).living()
+    living = Runs(store.location).living()
     if asked := [run for run in living if run.study in {name, searched(name)}]:
         _ask(store, asked, None)
-    elif any(plan.study == name for plan in noted_plans(store.home)):
+    elif any(plan.study == name for plan in noted_plans(store.location)):
         sys.stderr.write(f"no run of {name} is under way\n")
         raise typer.Exit(1)
     else:
@@ -67,5 +68,7 @@ def _cancel_step(store: ArtifactStore, living: list[Run], target: str) -> None:
 
 def _ask(store: ArtifactStore, runs: list[Run], steps: frozenset[str] | None) -> None:
     for run in runs:
-        Runs(store.home).ask(run, Ask(verb="cancel", steps=steps, why="cancelled by `harness cancel`"))
+        Runs(store.location).ask(
+            run, Ask(verb="cancel", steps=steps, why="cancelled by `harness cancel`")
+        )
         sys.stderr.write(f"asked the run of {run.study} on {run.where}\n")

@@ -16,6 +16,7 @@ from harness.cli.locate import (
     load_records,
     locate_records,
     published,
+    stored_studies,
 )
 from harness.cli.options import HomeOption, JsonOption
 from harness.errors import RecordError
@@ -143,7 +144,7 @@ def _candidates(name: _Name, *, home: Path | None) -> list[_Found]:
             raise refuse_name(summary, name.row, where=str(folder))
         return [_Found(folder, summary, records, row)]
     found: list[_Found] = []
-    roots = ((home or Path(".harness")) / "studies", RESULTS)
+    roots = (stored_studies(home), RESULTS)
     folders = [folder for root in roots for folder in published(root)]
     for folder in folders:
         summary, records = load_records(folder)

@@ -10,8 +10,8 @@ import typer
 
 from harness.cli.options import HomeOption, JsonOption, print_json
 from harness.execution.garbage import Garbage, find_garbage, needed_steps, remove
+from harness.execution.homes import open_store
 from harness.execution.noted import forget_plans
-from harness.execution.store import ArtifactStore, default_home
 
 _GIB = 1 << 30
 _MIB = 1 << 20
@@ -44,7 +44,7 @@ def command(
 
     Examples: `harness gc --dry-run`, `harness gc --forget old-study --max-cache-gib 20`
     """
-    store = ArtifactStore(home or default_home())
+    store = open_store(home)
     needed = needed_steps(store, without=forget or ())
     limit = None if max_cache_gib is None else int(max_cache_gib * _GIB)
     found = find_garbage(store, needed, max_cache_bytes=limit)
@@ -58,12 +58,12 @@ def command(
     if sys.stdin.isatty() and not yes and not json:
         typer.confirm("remove it?", abort=True, err=True)
     for study in forget or ():
-        forget_plans(store.home, study)
+        forget_plans(store.location, study)
     # Who began a run meanwhile may need something after all.
     still = needed_steps(store)
     held = [one for one in found if one.step in still - needed or not remove(store, one)]
     for one in held:
-        sys.stderr.write(f"left, since it is in use: {one.path}\n")
+        sys.stderr.write(f"left, since it is in use: {one.place}\n")
 
 
 def _show(found: list[Garbage], total: int) -> None:
@@ -72,7 +72,7 @@ def _show(found: list[Garbage], total: int) -> None:
         groups[one.stage or one.kind].append(one)
     for name, group in groups.items():
         for one in sorted(group, key=lambda each: -each.num_bytes)[:_MAX_SHOWN]:
-            sys.stdout.write(f"{_size(one.num_bytes):>10}  {one.path}\n")
+            sys.stdout.write(f"{_size(one.num_bytes):>10}  {one.place}\n")
         if len(group) > _MAX_SHOWN:
             sys.stdout.write(f"{'':>10}  and {len(group) - _MAX_SHOWN} more of {name}\n")
     sys.stdout.write(f"{_size(total):>10}  in {len(found)} places that no study needs\n")
@@ -83,4 +83,4 @@ def _size(num_bytes: int) -> str:
 
 
 def _as_json(one: Garbage) -> dict[str, object]:
-    return {"kind": one.kind, "path": str(one.path), "bytes": one.num_bytes, "step": one.step}
+    return {"kind": one.kind, "path": one.place, "bytes": one.num_bytes, "step": one.step}

@@ -11,6 +11,7 @@ import typer
 
 from harness.cli.locate import IMPORTS
 from harness.cli.options import HomeOption, JsonOption, print_json
+from harness.execution.homes import check_folder
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder of result files, or of run files with qrels.")
@@ -54,6 +55,8 @@ def command(
     from harness.records.reading import read_folder
 
     read = read_folder(folder, name=as_, qrels=qrels)
+    if to is None and home is not None:
+        check_folder(home, verb="import", cure="--to FOLDER")
     target = to or (home or Path(".harness")) / IMPORTS / read.name
     done = store_records(
         read.records,

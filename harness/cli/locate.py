@@ -43,10 +43,10 @@ def locate_records(study: str, *, home: Path | None = None, results: Path = RESU
     if has_records(Path(study)):
         return Path(study)
     name = study_name(study)
-    roots = ((home or Path(".harness")) / "studies", results)
-    for root in roots:
+    for root in (stored_studies(home, name), results):
         if has_records(root / name):
             return root / name
+    roots = (stored_studies(home), results)
     known = sorted({folder.name for root in roots for folder in published(root)})
     listed = f"records are there of: {', '.join(known)}.{did_you_mean(name, known)}" if known else ""
     raise RecordError(
@@ -65,11 +65,26 @@ def locate_any(study: str, *, home: Path | None = None) -> Path:
     Raises:
         RecordError: If there is none, with the names of those that there are.
     """
-    store = home or Path(".harness")
-    for folder in (Path(study), store / IMPORTS / study, RESULTS / PAPERS / study):
+    imports = (home or Path(".harness")) / IMPORTS
+    for folder in (Path(study), imports / study, RESULTS / PAPERS / study):
         if (folder / RECORDS_NAME).is_file():
             return folder
     return locate_records(study, home=home)
+
+
+def stored_studies(home: Path | None, *names: str) -> Path:
+    """Return the folder with the stored studies, where those named, or all, can be read.
+
+    Args:
+        home: The store; `.harness` if empty.
+        names: Of studies, which need not be there.
+    """
+    if home is not None:
+        from harness.execution.homes import is_url, open_store
+
+        if is_url(home):
+            return open_store(home).fetch_studies(*names)
+    return (home or Path(".harness")) / "studies"
 
 
 def is_paper(folder: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import HarnessError
-from harness.execution.store import default_home
+from harness.execution.homes import open_store
 
 if TYPE_CHECKING:
     from harness.models.network import Network
@@ -49,7 +49,7 @@ def find_model(
     from harness.models.hub import resolve_hub
 
     path = Path(model)
-    folder = path if path.exists() else _in_store(model, home or default_home())
+    folder = path if path.exists() else _in_store(model, home)
     if folder is not None and (folder / MANIFEST).is_file():
         return partial(_open_folder, folder, device=device)
     opened = partial(_open_base, device=device, template=template)
@@ -65,12 +65,14 @@ def find_model(
     )
 
 
-def _in_store(model: str, home: Path) -> Path | None:
+def _in_store(model: str, home: Path | None) -> Path | None:
     """Return the artifact whose fingerprint a slug ends in or begins with."""
     found = _FINGERPRINT.search(model)
     if found is None:
         return None
-    return next(iter(sorted((home / "artifacts").glob(f"*/{found.group(1)}*"))), None)
+    store = open_store(home)
+    steps = (step for step in store.names() if step[1].startswith(found.group(1)))
+    return next((store.fetch(stage, name) for stage, name in steps), None)
 
 
 def _open_folder(folder: Path, *, device: str) -> Network:

@@ -13,10 +13,11 @@ import typer
 
 from harness.cli.options import HomeOption
 from harness.errors import HarnessError
+from harness.execution.homes import open_store
 from harness.execution.naming import find_step
 from harness.execution.noted import NotedStep
 from harness.execution.runs import Runs
-from harness.execution.store import ArtifactStore, default_home
+from harness.execution.store import ArtifactStore
 from harness.execution.submissions import Submission, find_submission, job_output
 
 _PAUSE_SECONDS = 0.3
@@ -42,19 +43,25 @@ def command(
 
     Examples: `harness logs contrast-3fa9c1`, `harness logs 3fa9c1 -f`
     """
-    store = ArtifactStore(home or default_home())
-    if (submission := find_submission(store.home, step)) is not None:
+    store = open_store(home)
+    if (submission := find_submission(store.location, step)) is not None:
         show_job(submission, follow=follow)
         return
     found = find_step(store, step)
-    path = store.log_file(found.stage, found.fingerprint)
+    path = store.fetch_log(found.stage, found.fingerprint)
     if not path.exists() and not (follow and _is_expected(store, found)):
         raise HarnessError(
             f"{found.name} has not said anything yet: {path} is not there",
             cure="`harness logs STEP -f` waits for a step that a run is to bring about",
         )
+
+    def is_open() -> bool:
+        may_grow = follow and _is_expected(store, found)
+        store.fetch_log(found.stage, found.fingerprint)
+        return may_grow
+
     with contextlib.suppress(KeyboardInterrupt):
-        for block in read_on(path, is_open=lambda: follow and _is_expected(store, found)):
+        for block in read_on(path, is_open=is_open):
             sys.stdout.write(block)
             sys.stdout.flush()
 
@@ -115,6 +122,6 @@ def _is_expected(store: ArtifactStore, step: NotedStep) -> bool:
 
 
 def _is_to_run(store: ArtifactStore, step: NotedStep) -> bool:
-    return not store.folder(step.stage, step.fingerprint).exists() and any(
-        step.fingerprint in run.steps for run in Runs(store.home).living()
+    return step.fingerprint not in store.touched({step.stage}) and any(
+        step.fingerprint in run.steps for run in Runs(store.location).living()
     )

@@ -17,7 +17,11 @@ ProfileOption = Annotated[
 ]
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", envvar="HARNESS_HOME", help="The store's folder. Default: .harness"),
+    typer.Option(
+        "--home",
+        envvar="HARNESS_HOME",
+        help="The store: a folder, or s3://BUCKET/PREFIX. Default: .harness",
+    ),
 ]
 MirrorOption = Annotated[
     list[Path] | None,

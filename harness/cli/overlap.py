@@ -24,9 +24,9 @@ from harness.cli.progress import RunDisplay
 from harness.cli.run import backend_opener
 from harness.data.overlap_settings import Settings
 from harness.execution.data_run import run_data_plan
+from harness.execution.homes import open_store
 from harness.execution.overlap import collect_overlap
 from harness.execution.states import plan_states
-from harness.execution.store import ArtifactStore, default_home
 from harness.identity.canonical import to_plain
 from harness.plan.overlap import compile_overlap
 from harness.records.overlap import OVERLAP_NAME, Overlap, findings_to_plain, write_overlap
@@ -67,10 +67,10 @@ def command(
     loaded = load_study(find_study(study), profile=profile)
     settings = Settings(threshold=threshold, permutations=permutations)
     compared = compile_overlap(loaded, settings)
-    store = ArtifactStore(home or default_home())
+    store = open_store(home)
     mirrors = chosen_mirrors(mirror, loaded)
     check_plan(study, plan_states(compared.plan, store), mirrors, profile=profile)
-    with RunDisplay(len(compared.plan.steps), home=str(store.home)) as display:
+    with RunDisplay(len(compared.plan.steps), home=store.address) as display:
         opener, say = backend_opener(backend, "", None), display.announce
         summary = run_data_plan(
             compared.plan, store, opener, mirrors=mirrors, progress=display, announce=say
@@ -80,6 +80,7 @@ def command(
     )
     path = store.study_folder(loaded.name) / OVERLAP_NAME
     write_overlap(found, path)
+    store.share_study(loaded.name)
     if json:
         print_json({**_as_json(found), "file": str(path)})
     else:

@@ -21,8 +21,9 @@ from harness.cli.options import print_json
 from harness.cli.tracking import check_tracking
 from harness.execution.expectations import hold_against, read_expectations
 from harness.execution.history import past_of
+from harness.execution.homes import open_store
 from harness.execution.states import PlannedStep, plan_states
-from harness.execution.store import ArtifactStore, default_home
+from harness.execution.store import ArtifactStore
 from harness.plan import Plan, Step, compile_plan
 from harness.plan.changes import PlanChanges, compare_plans
 from harness.plan.comparability import Confounded
@@ -59,7 +60,7 @@ def answer(asked: Question, *, as_json: bool) -> None:
     path = find_study(asked.study)
     loaded = load_study(path, profile=asked.profile)
     plan = compile_plan(loaded)
-    store = ArtifactStore(asked.home or default_home())
+    store = open_store(asked.home)
     states = plan_states(plan, store)
     if asked.is_actual:
         _show_actual(states, store, plan.study, as_json=as_json)
@@ -102,7 +103,7 @@ def _show_plan(
 def _show_actual(
     states: Sequence[PlannedStep], store: ArtifactStore, study: str, *, as_json: bool
 ) -> None:
-    outcomes = hold_against(states, read_expectations(store.study_folder(study)))
+    outcomes = hold_against(states, read_expectations(store.location.below(f"studies/{study}")))
     if as_json:
         print_json({"study": study, "stages": [asdict(one) for one in outcomes]})
         return

@@ -25,10 +25,11 @@ from harness.cli.options import (
 from harness.cli.run import backend_opener, run_study
 from harness.errors import HarnessError
 from harness.execution.failures import FAILURE_KINDS, Failure, FailureKind
+from harness.execution.homes import open_store
 from harness.execution.journal import JOURNAL_NAME, Journal
 from harness.execution.policy import Breaker
 from harness.execution.runs import Ask, Runs
-from harness.execution.store import ArtifactStore, default_home
+from harness.execution.store import ArtifactStore
 from harness.plan import Plan, Step, compile_plan
 from harness.plan.selection import select_after
 from harness.study import find_study, load_study
@@ -82,13 +83,13 @@ def command(
     """
     loaded = load_study(find_study(study), profile=profile)
     plan = compile_plan(loaded)
-    store = ArtifactStore(home or default_home())
+    store = open_store(home)
     kinds = kinds_of("missing" if missing else failed)
     names = failed_steps(plan, store, kinds, max_same=loaded.queue.max_same_errors)
     if not names:
         sys.stderr.write(f"no step of {plan.study} failed so\n")
         return
-    runs = Runs(store.home)
+    runs = Runs(store.location)
     asked = [
         run
         for run in runs.living()
@@ -138,7 +139,7 @@ def failed_steps(plan: Plan, store: ArtifactStore, kinds: set[str], *, max_same:
 
     With them come those that were never tried since as many as `max_same` like them had failed.
     """
-    latest = Journal(store.home / JOURNAL_NAME).latest()
+    latest = Journal(store.location.log(JOURNAL_NAME)).latest()
     breaker = Breaker(max_same)
     failed: set[str] = set()
     untried: list[Step] = []

@@ -32,12 +32,13 @@ from harness.cli.tracking import check_tracking
 from harness.execution.backends import Backend, InProcessBackend
 from harness.execution.collect import collect, collect_per_query, write_study
 from harness.execution.expectations import note_expectations
+from harness.execution.homes import open_store
 from harness.execution.noted import note_plan, noted
 from harness.execution.oversight import Oversight
 from harness.execution.process_backend import ProcessBackend
 from harness.execution.runner import RunSummary, run_plan
 from harness.execution.states import plan_states
-from harness.execution.store import ArtifactStore, default_home
+from harness.execution.store import ArtifactStore
 from harness.plan import Plan, compile_plan
 from harness.plan.forecast import check_budget
 from harness.plan.selection import select_steps
@@ -112,7 +113,7 @@ def run_study(
     loaded = load_study(find_study(study), profile=profile)
     whole = compile_plan(loaded)
     plan = select(whole)
-    store = ArtifactStore(home or default_home())
+    store = open_store(home)
     mirrors = chosen_mirrors(mirror, loaded)
     states = plan_states(plan, store)
     check_plan(study, states, mirrors, profile=profile)
@@ -126,12 +127,12 @@ def run_study(
     def opened() -> Backend:
         backend = open_backend()
         # Now that steps will run: a run that cannot start leaves nothing.
-        note_expectations(store.study_folder(plan.study), outlook.costs, outlook.to_run)
-        note_plan(store.home, brief)
+        note_expectations(store.location.below(f"studies/{plan.study}"), outlook.costs, outlook.to_run)
+        note_plan(store.location, brief)
         return backend
 
     summary = _run(loaded, plan, store, opened, mirrors, profile=profile or "", priority=priority)
-    note_plan(store.home, brief)
+    note_plan(store.location, brief)
     _finish(loaded, whole, store, summary, reports / loaded.name, as_json=as_json)
     if summary.failed or summary.cancelled:
         raise typer.Exit(1)
@@ -149,7 +150,7 @@ def _run(
 ) -> RunSummary:
     """Run the plan, and show it; Ctrl-C ends the command."""
     try:
-        with RunDisplay(len(plan.steps), home=str(store.home)) as display:
+        with RunDisplay(len(plan.steps), home=store.address) as display:
             return run_plan(
                 plan,
                 store,
@@ -159,7 +160,7 @@ def _run(
                 policy=study.queue,
                 announce=display.announce,
                 oversight=Oversight(
-                    store.home,
+                    store.location,
                     plan=plan,
                     profile=profile,
                     priority=priority,
@@ -185,6 +186,7 @@ def _finish(
     study_summary, records = collect(study, plan, store, failures=failures, lacking=summary.lacking)
     source = store.study_folder(study.name)
     write_study(study_summary, records, source, per_query=collect_per_query(plan, store, records))
+    store.share_study(study.name)
     queries = read_queries(source)
     overlap = read_overlap(source)
     files = write_report(study_summary, records, folder, queries=queries, overlap=overlap)

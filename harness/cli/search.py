@@ -27,10 +27,10 @@ from harness.cli.options import (
 from harness.cli.run import INTERRUPTED, backend_opener
 from harness.errors import HarnessError
 from harness.execution.backends import Backend
+from harness.execution.homes import check_folder, default_home, open_store
 from harness.execution.overseen import overseen_session
 from harness.execution.oversight import Oversight
 from harness.execution.states import plan_states
-from harness.execution.store import ArtifactStore, default_home
 from harness.plan import Plan
 from harness.study import Study, find_study, load_study
 
@@ -100,7 +100,8 @@ def command(
     # Optuna tells of each trial on its own; the driver's lines say the same and more.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     loaded = load_study(find_study(study), profile=profile)
-    cells = Cells(_with_seed(loaded, sampler_seed), ArtifactStore(home or default_home()))
+    check_folder(home or default_home(), verb="search", cure="--home FOLDER")
+    cells = Cells(_with_seed(loaded, sampler_seed), open_store(home))
     if dashboard:
         _serve(cells, storage, port)
         return

@@ -12,9 +12,10 @@ from harness.cli import status_text
 from harness.cli.locate import study_name
 from harness.cli.options import HomeOption, JsonOption, ProfileOption, print_json
 from harness.errors import StudyError
+from harness.execution.homes import open_store
 from harness.execution.noted import NotedPlan, digest, noted, noted_plans, read_noted
 from harness.execution.overview import Overview, as_json, look_over
-from harness.execution.store import ArtifactStore, default_home
+from harness.execution.store import ArtifactStore
 from harness.execution.submissions import find_submission, job_state
 from harness.plan import compile_plan
 from harness.study import find_study, load_study
@@ -46,18 +47,18 @@ def command(
 
     Examples: `harness status`, `harness status quickstart --watch`
     """
-    store = ArtifactStore(home or default_home())
+    store = open_store(home)
     if study is None:
-        overviews = [look_over(plan, store) for plan in noted_plans(store.home)]
+        overviews = [look_over(plan, store) for plan in noted_plans(store.location)]
         if json:
             print_json({"studies": [_brief(one) for one in overviews]})
         else:
             status_text.show_studies(overviews)
         return
-    if (submission := find_submission(store.home, study)) is not None:
+    if (submission := find_submission(store.location, study)) is not None:
         sys.stderr.write(f"{study} at {submission.address}: {job_state(submission)}\n")
         study, profile = submission.study, submission.profile or None
-        if read_noted(store.home, study, profile=profile) is None:
+        if read_noted(store.location, study, profile=profile) is None:
             sys.stderr.write(f"{study} has not started yet\n")
             return
     plan = _plan(study, profile, store)
@@ -71,7 +72,7 @@ def command(
 
 def _plan(study: str, profile: str | None, store: ArtifactStore) -> NotedPlan:
     """Return the plan that was noted when the study ran, or make it if its file is another now."""
-    known = read_noted(store.home, study_name(study), profile=profile)
+    known = read_noted(store.location, study_name(study), profile=profile)
     try:
         file = find_study(study)
     except StudyError:

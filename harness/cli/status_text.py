@@ -111,7 +111,8 @@ def _ended_badly(overview: Overview, store: ArtifactStore) -> list[str]:
             kind = f"{one.failure}: " if one.failure else ""
             lines.append(f"{'':<12} {kind}{one.message.splitlines()[0]}")
         if one.state == "failed":
-            lines.append(f"{'':<12} log: {store.log_file(one.step.stage, one.step.fingerprint)}")
+            log = store.location.describe(f"logs/{one.step.stage}-{one.step.fingerprint}.log")
+            lines.append(f"{'':<12} log: {log}")
     return [*lines, *_more(found)]
 
 

@@ -20,7 +20,7 @@ from harness.cli.options import (
     print_json,
 )
 from harness.errors import HarnessError
-from harness.execution.store import default_home
+from harness.execution.homes import open_store
 from harness.execution.submissions import DEFAULT_ADDRESS, is_loopback, submit
 from harness.study import find_study, load_study
 
@@ -63,19 +63,19 @@ def command(
     """
     file = find_study(study)
     loaded = load_study(file, profile=profile)
-    store = (home or default_home()).absolute()
+    store = open_store(home)
     _say_where(address)
     folder = (upload or Path.cwd()).absolute()
     arguments = _arguments(
         _inside(file.absolute(), folder) if upload else file.absolute(),
-        home=store,
+        home=store.address,
         reports=reports if upload else reports.absolute(),
         profile=profile,
         priority=priority,
         mirrors=mirror or (),
     )
     found = submit(
-        store,
+        store.location,
         arguments,
         address=address,
         study=loaded.name,
@@ -101,14 +101,14 @@ def _say_where(address: str) -> None:
 def _arguments(
     file: Path,
     *,
-    home: Path,
+    home: str,
     reports: Path,
     profile: str | None,
     priority: int,
     mirrors: Iterable[Path],
 ) -> list[str]:
     """Return the arguments of the command that runs on the cluster."""
-    found = ["run", str(file), "--address", "auto", "--home", str(home), "--reports", str(reports)]
+    found = ["run", str(file), "--address", "auto", "--home", home, "--reports", str(reports)]
     found += ["--profile", profile] if profile else []
     found += ["--priority", str(priority)] if priority else []
     for mirror in mirrors:

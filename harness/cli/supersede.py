@@ -25,4 +25,4 @@ def supersede(store: ArtifactStore, plan: NotedPlan) -> None:
             sys.stderr.write(f"  and {len(found.gone) - _MAX_SHOWN} more\n")
     for run, names in found.asks:
         sys.stderr.write(f"cancelling {len(names)} steps in the run on {run.where}\n")
-    cancel_superseded(store.home, found)
+    cancel_superseded(store.location, found)

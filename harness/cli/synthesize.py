@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from harness.cli.options import JsonOption, print_json
+from harness.execution.homes import check_folder, default_home
 from harness.execution.journal import utc_now
-from harness.execution.store import default_home
 
 if TYPE_CHECKING:
     from harness.synthesis.backend import Backend
@@ -59,6 +59,8 @@ def command(
     if dry_run:
         _show_forecast(wanted, json=json)
         return
+    if to is None:
+        check_folder(default_home(), verb="synthesize", cure="--to FOLDER")
     folder = to or default_home() / "synthesis" / wanted.name
     provenance = _run(wanted, folder)
     if json:

@@ -138,10 +138,10 @@ def _statistics(
     from harness.data.pair_statistics import STATISTICS_NAME
     from harness.execution.backends import InProcessBackend
     from harness.execution.data_run import run_data_plan
-    from harness.execution.store import ArtifactStore, default_home
+    from harness.execution.homes import open_store
 
     plan, last = compile_pairs(study, source, pairs=pairs)
-    store = ArtifactStore(home or default_home())
+    store = open_store(home)
 
     def progress(event: str, step: Any, message: str) -> None:
         if event != "reused":
@@ -162,7 +162,7 @@ def _statistics(
         )
     told = []
     for step in plan.steps.values():
-        path = store.folder(step.stage, step.fingerprint) / STATISTICS_NAME
+        path = store.fetch(step.stage, step.fingerprint) / STATISTICS_NAME
         if path.is_file():
             found = json_format.loads(path.read_text(encoding="utf-8"))
             sets = found.pop("sets")

@@ -49,9 +49,9 @@ def command(
     """
     if artifacts:
         from harness.cli.verify_store import verify_store
-        from harness.execution.store import ArtifactStore, default_home
+        from harness.execution.homes import open_store
 
-        verify_store(ArtifactStore(home or default_home()), repair=repair, as_json=json)
+        verify_store(open_store(home), repair=repair, as_json=json)
         return
     from harness.report.agreement import compare_report
 

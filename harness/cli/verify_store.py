@@ -29,7 +29,8 @@ def verify_store(store: ArtifactStore, *, repair: bool, as_json: bool) -> None:
             sys.stdout.write(f"damaged  {damage.stage}-{damage.name[:12]}  {damage.message}\n")
         if repair:
             discard_damaged(store, damage.stage, damage.name)
-    left = [one for one in found if store.folder(one.stage, one.name).exists()]
+    there = store.touched({one.stage for one in found})
+    left = [one for one in found if one.name in there]
     if as_json:
         print_json(
             {

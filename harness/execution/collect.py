@@ -61,12 +61,13 @@ def collect(
     """
     told = _Told(failures=failures or {}, lacking=lacking)
     records: list[Record] = []
+    store.foresee("evaluate", (name for name, step in plan.steps.items() if step.stage == "evaluate"))
     for row in plan.rows:
         for member in row.members:
             for (suite, task), name in member.evaluations.items():
                 shared = _shared(member, suite)
                 if store.has("evaluate", name):
-                    scores = read_scores(store.folder("evaluate", name) / SCORES_NAME)
+                    scores = read_scores(store.fetch("evaluate", name) / SCORES_NAME)
                     records.extend(score.to_record(**shared) for score in scores)
                 else:
                     records.append(_unscored(plan, study, name, task, shared, told))
@@ -86,9 +87,11 @@ def collect_per_query(plan: Plan, store: ArtifactStore, records: Sequence[Record
     for row in plan.rows:
         for member in row.members:
             for (suite, task), name in member.evaluations.items():
-                path = store.folder("evaluate", name) / PER_QUERY_NAME
+                if not store.has("evaluate", name):
+                    continue
+                path = store.fetch("evaluate", name) / PER_QUERY_NAME
                 metrics = sorted(mains.get((suite, task), set()) | set(PUBLISHED_EXTRAS))
-                if path.is_file() and store.has("evaluate", name):
+                if path.is_file():
                     table = owned(
                         path, metrics=metrics, variant=member.slug, seed=member.seed, suite=suite
                     )

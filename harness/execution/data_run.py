@@ -46,7 +46,7 @@ def run_data_plan(
 
     def opened() -> Backend:
         backend = open_backend()
-        note_plan(store.home, noted(shown))
+        note_plan(store.location, noted(shown))
         return backend
 
     try:
@@ -57,10 +57,10 @@ def run_data_plan(
             mirrors=mirrors,
             progress=progress,
             announce=announce,
-            oversight=Oversight(store.home, plan=shown, announce=announce),
+            oversight=Oversight(store.location, plan=shown, announce=announce),
         )
     finally:
-        remove_note(store.home, shown.study)
+        remove_note(store.location, shown.study)
     if summary.cancelled:
         raise RunCancelledError(
             f"cancelled: {len(summary.cancelled)} steps of {shown.study}",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.execution.location import Location, located
 from harness.execution.states import PlannedStep
 from harness.plan.costs import StepCost
 from harness.plan.ranges import Range, total
@@ -40,7 +40,9 @@ class Outcome:
     """Steps that took what was expected of them, between both ends."""
 
 
-def note_expectations(folder: Path, costs: Mapping[str, StepCost], to_run: Collection[str]) -> None:
+def note_expectations(
+    folder: Path | Location, costs: Mapping[str, StepCost], to_run: Collection[str]
+) -> None:
     """Write what the steps that are about to run are expected to take.
 
     Args:
@@ -51,22 +53,19 @@ def note_expectations(folder: Path, costs: Mapping[str, StepCost], to_run: Colle
     known = read_expectations(folder) | {
         name: Expected(seconds=costs[name].seconds, basis=costs[name].basis) for name in to_run
     }
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps({name: asdict(known[name]) for name in sorted(known)}, indent=1)
-    temporary = folder / f".{FORECAST_NAME}.{os.getpid()}.tmp"
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(folder / FORECAST_NAME)
+    located(folder).write(FORECAST_NAME, f"{text}\n".encode())
 
 
-def read_expectations(folder: Path) -> dict[str, Expected]:
+def read_expectations(folder: Path | Location) -> dict[str, Expected]:
     """Return fingerprint -> what was expected; nothing where nothing was noted."""
     try:
-        found = json.loads((folder / FORECAST_NAME).read_bytes())
+        found = json.loads(located(folder).read(FORECAST_NAME) or b"{}")
         return {
             name: Expected(seconds=Range(**one["seconds"]), basis=one["basis"])
             for name, one in found.items()
         }
-    except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return {}
 
 

@@ -7,11 +7,9 @@ whatever a living lease holds. Where it is unknown what is needed, nothing is re
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from harness.errors import StoreError
@@ -27,7 +25,8 @@ class Garbage:
     """One thing that can go."""
 
     kind: Kind
-    path: Path
+    place: str
+    """Where it is, for people; the file's path, of a part of the cache."""
     num_bytes: int
     step: str = ""
     """Fingerprint, of an artifact or a partial folder."""
@@ -48,17 +47,17 @@ def needed_steps(store: ArtifactStore, *, without: Collection[str] = ()) -> set[
     """
     needed: set[str] = set()
     studies = set(without)
-    for plan in noted_plans(store.home):
+    for plan in noted_plans(store.location):
         studies.add(plan.study)
         if plan.study not in without:
             needed |= plan.steps.keys()
-    for run in Runs(store.home).living():
+    for run in Runs(store.location).living():
         needed |= run.steps
     needed |= _searched(store)
     unknown = sorted(
-        path.parent.name
-        for path in (store.home / "studies").glob("*/study.json")
-        if path.parent.name not in studies
+        name
+        for path in store.location.names("studies/*/study.json")
+        if (name := PurePath(path).parent.name) not in studies
     )
     if unknown:
         raise StoreError(
@@ -98,8 +97,8 @@ def find_garbage(
     found = [
         Garbage(
             kind="artifact",
-            path=store.folder(stage, name),
-            num_bytes=size_of(store.folder(stage, name)),
+            place=store.location.describe(f"artifacts/{stage}/{name}"),
+            num_bytes=store.num_bytes(stage, name),
             step=name,
             stage=stage,
         )
@@ -108,12 +107,13 @@ def find_garbage(
     ]
     living = store.leases.living()
     done = {name for stage, name in store.names() if store.has(stage, name)}
-    for path in sorted((store.home / "partial").glob("*")):
-        step, _, token = path.name.partition("-")
+    for partial, num_bytes in store.partials().items():
+        step, _, token = partial.partition("-")
         # Checkpoints of what is not done stay, the last and the best; what a lease that nobody holds was
         # writing when it ended goes.
         if step not in living and (token or step not in needed or step in done):
-            found.append(_partial(path, step))
+            place = store.location.describe(f"partial/{partial}")
+            found.append(Garbage(kind="partial", place=place, num_bytes=num_bytes, step=step))
     if max_cache_bytes is not None and not living:
         found += _old_segments(store.home / "cache", max_cache_bytes)
     return found
@@ -122,7 +122,7 @@ def find_garbage(
 def remove(store: ArtifactStore, garbage: Garbage) -> bool:
     """Remove one thing; return False if somebody holds it now."""
     if garbage.kind == "cache":
-        garbage.path.unlink(missing_ok=True)
+        Path(garbage.place).unlink(missing_ok=True)
         return True
     lease = store.leases.acquire(garbage.step)
     if lease is None:
@@ -132,23 +132,8 @@ def remove(store: ArtifactStore, garbage: Garbage) -> bool:
             store.discard(garbage.stage, garbage.step)
             (store.home / "checked" / garbage.step).unlink(missing_ok=True)
         else:
-            shutil.rmtree(garbage.path, ignore_errors=True)
+            store.drop_partial(PurePath(garbage.place).name)
     return True
-
-
-def size_of(folder: Path) -> int:
-    """Return the bytes of all files below a folder, each once however many names it has there."""
-    seen = {}
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            stat = path.lstat()
-            if path.is_file():
-                seen[stat.st_ino] = stat.st_size
-    return sum(seen.values())
-
-
-def _partial(path: Path, step: str) -> Garbage:
-    return Garbage(kind="partial", path=path, num_bytes=size_of(path), step=step)
 
 
 def _old_segments(folder: Path, max_bytes: int) -> Iterator[Garbage]:
@@ -160,4 +145,4 @@ def _old_segments(folder: Path, max_bytes: int) -> Iterator[Garbage]:
         if total <= max_bytes:
             return
         total -= stat.st_size
-        yield Garbage(kind="cache", path=path, num_bytes=stat.st_size)
+        yield Garbage(kind="cache", place=str(path), num_bytes=stat.st_size)

@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable
 
 from harness.errors import StoreError
-from harness.execution.store import RECORD_NAME, ArtifactRecord, ArtifactStore
+from harness.execution.artifact_record import ArtifactRecord
+from harness.execution.store import ArtifactStore
 from harness.identity.provenance import DEVICE
 from harness.plan.costs import Recorded
 from harness.plan.past import Past
@@ -41,9 +42,9 @@ def recorded_steps(store: ArtifactStore, stages: Iterable[str]) -> list[Recorded
 def past_of(store: ArtifactStore) -> Past:
     """Return every step that the store has an artifact of; damaged records are left out."""
     payloads = {}
-    for path in sorted((store.home / "artifacts").glob(f"*/*/{RECORD_NAME}")):
+    for stage, name in store.names():
         try:
-            payloads[path.parent.name] = json.loads(path.read_bytes())["payload"]
+            payloads[name] = json.loads(store.record_text(stage, name) or b"")["payload"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return Past(payloads=payloads)

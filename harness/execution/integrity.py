@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import StoreError
-from harness.execution.store import ArtifactRecord, ArtifactStore
+from harness.execution.artifact_record import ArtifactRecord
+from harness.execution.store import ArtifactStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +36,12 @@ def check_used(store: ArtifactStore, stage: str, name: str) -> None:
     record = store.find(stage, name)
     if record is None:
         raise StoreError(f"{store.folder(stage, name)}: not there any more")
+    store.fetch(stage, name)
     note = _note(store, name)
     now = _fingers(store.folder(stage, name), record)
     if note.is_file() and note.read_text(encoding="utf-8") == now:
         return
-    store.check(stage, name)
+    store.check_copy(stage, name)
     mark_checked(store, stage, name, record=record)
 
 

@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import IO, Literal
 
 from harness.errors import StoreError
+from harness.execution.artifact_record import ArtifactRecord
 from harness.execution.failures import Failure, PreemptedError, describe_error
+from harness.execution.file_trees import describe_files
+from harness.execution.homes import open_store
 from harness.execution.integrity import check_used, discard_damaged, mark_checked
 from harness.execution.journal import JOURNAL_NAME, Journal, utc_now
 from harness.execution.leases import Lease, LeaseLostError
-from harness.execution.store import ArtifactRecord, ArtifactStore, describe_files
+from harness.execution.store import ArtifactStore
 from harness.identity.provenance import describe_machine, package_versions
 from harness.plan import Step
 from harness.stages import STAGES, StepContext
@@ -68,8 +71,8 @@ def run_job(job: Job) -> Outcome:
     started = time.monotonic()
     try:
         return _attempt(job, started)
-    except OSError as error:
-        # A full disk also refuses the log and the journal: the run goes on all the same.
+    except (OSError, StoreError) as error:
+        # A full disk, or a bucket out of reach, also refuses the log and the journal: the run goes on.
         seconds = time.monotonic() - started
         failure = describe_error(error, stage=job.step.stage)
         return Outcome(step=job.step.fingerprint, state="failed", seconds=seconds, failure=failure)
@@ -77,8 +80,8 @@ def run_job(job: Job) -> Outcome:
 
 def note_failure(job: Job, failure: Failure) -> None:
     """Tell the journal why a job failed, as far as the disk allows it."""
-    with contextlib.suppress(OSError):
-        Journal(Path(job.home) / JOURNAL_NAME).append(
+    with contextlib.suppress(OSError, StoreError):
+        Journal(open_store(Path(job.home)).location.log(JOURNAL_NAME)).append(
             "preempted" if failure.kind == "preempted" else "failed",
             step=job.step.fingerprint,
             study=job.study,
@@ -89,7 +92,7 @@ def note_failure(job: Job, failure: Failure) -> None:
 
 
 def _attempt(job: Job, started: float) -> Outcome:
-    store = ArtifactStore(Path(job.home))
+    store = open_store(Path(job.home))
     name = job.step.fingerprint
     lease = store.leases.acquire(name, expired=job.expired)
     if lease is None:
@@ -117,11 +120,15 @@ def _check_inputs(job: Job, store: ArtifactStore) -> dict[str, str]:
 
 def _run_held(job: Job, store: ArtifactStore, lease: Lease, started: float) -> Outcome:
     step = job.step
-    journal = Journal(store.home / JOURNAL_NAME)
+    journal = Journal(store.location.log(JOURNAL_NAME))
     journal.append("started", step=step.fingerprint, study=job.study)
     log_file = store.log_file(step.stage, step.fingerprint)
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    with log_file.open("a", encoding="utf-8", buffering=1) as log, _redirected(log):
+    with (
+        store.sharing(step.stage, step.fingerprint, lease),
+        log_file.open("a", encoding="utf-8", buffering=1) as log,
+        _redirected(log),
+    ):
         log.write(f"--- {utc_now()} {step.stage}: {step.label}\n")
         try:
             _run(job, store, lease, log, started)

@@ -1,18 +1,19 @@
 """The journal: what happened to which step when, as lines that are only ever appended.
 
-Owns the file `journal.jsonl`. The rule: it tells what happened; whether a step is done is for the
-artifact store alone to say, so a lost or torn line costs a message and never a result.
+Owns the events, and the file that keeps them on a folder. The rule: it tells what happened; whether a
+step is done is for the artifact store alone to say, so a lost or torn line costs a message and never a
+result.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -46,8 +47,18 @@ _STEP = b'"step": "'
 """The first of its kind in a line is the step: nothing that people wrote stands before it."""
 
 
-class Journal:
-    """An append-only file of events.
+class Log(Protocol):
+    """Lines that are only ever appended, by many processes."""
+
+    def append(self, line: bytes) -> None:
+        """Add a line, given without its end."""
+
+    def lines(self) -> Iterable[bytes]:
+        """Return the lines in their order, without their ends; torn ones may be among them."""
+
+
+class FileLog:
+    """Lines in a file.
 
     Args:
         path: The file; made with its folder when something is first written.
@@ -55,6 +66,34 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def append(self, line: bytes) -> None:
+        """Add a line. One write call a line, so that two drivers' lines do not mix."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as file:
+            # A kill in mid-line leaves a torn end: start on a line of our own.
+            torn = file.tell() > 0 and not self._ends_with_newline()
+            file.write((b"\n" if torn else b"") + line + b"\n")
+
+    def lines(self) -> Iterable[bytes]:
+        """Return the lines in their order, without their ends; torn ones may be among them."""
+        return self._path.read_bytes().splitlines() if self._path.exists() else []
+
+    def _ends_with_newline(self) -> bool:
+        with self._path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+
+
+class Journal:
+    """An append-only list of events.
+
+    Args:
+        log: Where they are kept: a file, or another medium's lines.
+    """
+
+    def __init__(self, log: Path | Log) -> None:
+        self._log: Log = FileLog(log) if isinstance(log, Path) else log
 
     def append(
         self,
@@ -66,7 +105,7 @@ class Journal:
         failure: str = "",
         signature: str = "",
     ) -> None:
-        """Add one event. One write call a line, so that two drivers' lines do not mix."""
+        """Add one event."""
         event = Event(
             kind=kind,
             step=step,
@@ -76,38 +115,24 @@ class Journal:
             failure=failure,
             signature=signature,
         )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            # A kill in mid-line leaves a torn end: start on a line of our own.
-            torn = file.tell() > 0 and not self._ends_with_newline()
-            line = json.dumps(asdict(event), ensure_ascii=False) + "\n"
-            file.write(("\n" if torn else "").encode() + line.encode())
-
-    def _ends_with_newline(self) -> bool:
-        with self._path.open("rb") as file:
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
+        self._log.append(json.dumps(asdict(event), ensure_ascii=False).encode())
 
     def read(self) -> Iterator[Event]:
         """Yield the events in order, leaving out torn lines."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            for line in file:
-                try:
-                    yield _EVENT.validate_json(line)
-                except ValidationError:
-                    continue
+        for line in self._log.lines():
+            try:
+                yield _EVENT.validate_json(line)
+            except ValidationError:
+                continue
 
     def latest(self) -> Mapping[str, Event]:
         """Return step -> its newest event; lines are read in full only when they are asked for."""
         lines: dict[str, list[bytes]] = {}
-        if self._path.exists():
-            for line in self._path.read_bytes().splitlines():
-                start = line.find(_STEP) + len(_STEP)
-                end = line.find(b'"', start)
-                if len(_STEP) <= start < end:
-                    lines.setdefault(line[start:end].decode(errors="replace"), []).append(line)
+        for line in self._log.lines():
+            start = line.find(_STEP) + len(_STEP)
+            end = line.find(b'"', start)
+            if len(_STEP) <= start < end:
+                lines.setdefault(line[start:end].decode(errors="replace"), []).append(line)
         return _Newest(lines)
 
 

@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import IO, Self
 
 from harness.errors import StoreError
+from harness.execution.homes import open_store
 from harness.execution.journal import JOURNAL_NAME, EventKind, Journal, utc_now
 from harness.execution.noted import NotedPlan, NotedStep, note_plan, remove_note
 from harness.execution.overseen import RunCancelledError
 from harness.execution.oversight import LOOK_SECONDS
 from harness.execution.runs import OwnRun, Runs
-from harness.execution.store import ArtifactStore
 from harness.identity import fingerprint
 
 
@@ -27,7 +27,7 @@ class LoneRun:
     """One piece of work. A context manager.
 
     Args:
-        home: The store's folder.
+        home: Where the store is.
         name: What status and cancel call it.
         stage: Kind of work; begins the name that logs takes.
         label: For people.
@@ -45,7 +45,7 @@ class LoneRun:
         look_seconds: float = LOOK_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = ArtifactStore(home)
+        self._store = open_store(home)
         self._name = name
         self._step = NotedStep(
             fingerprint({"stage": stage, "name": name, "label": label}), stage, label, (), 1, 0.0
@@ -65,9 +65,11 @@ class LoneRun:
                 raise StoreError(f"{self._name}: another process is at work on it", cure="wait for it")
             opened.enter_context(lease)
             steps = {step.fingerprint: step}
-            note_plan(self._store.home, NotedPlan(study=self._name, profile="", source="", steps=steps))
-            opened.callback(remove_note, self._store.home, self._name)
-            self._own = Runs(self._store.home).begin(
+            note_plan(
+                self._store.location, NotedPlan(study=self._name, profile="", source="", steps=steps)
+            )
+            opened.callback(remove_note, self._store.location, self._name)
+            self._own = Runs(self._store.location).begin(
                 study=self._name, profile="", priority=0, cpus=1, gpus=0, steps=steps
             )
             opened.callback(self._own.end)
@@ -106,6 +108,6 @@ class LoneRun:
             )
 
     def _tell_journal(self, kind: EventKind, message: str = "") -> None:
-        Journal(self._store.home / JOURNAL_NAME).append(
+        Journal(self._store.location.log(JOURNAL_NAME)).append(
             kind, step=self._step.fingerprint, study=self._name, message=message
         )

@@ -16,10 +16,9 @@ _MAX_LISTED = 8
 def known_steps(store: ArtifactStore) -> dict[str, NotedStep]:
     """Return fingerprint -> step, of all steps that a store knows by name."""
     found: dict[str, NotedStep] = {}
-    for path in sorted((store.home / "logs").glob("*.log")):
-        stage, _, name = path.stem.rpartition("-")
+    for stage, name in store.logged():
         found[name] = NotedStep(name, stage, "", (), 1, 0.0)
-    for plan in noted_plans(store.home):
+    for plan in noted_plans(store.location):
         found.update(plan.steps)
     return found
 
@@ -37,7 +36,7 @@ def find_step(store: ArtifactStore, text: str) -> NotedStep:
     if not found:
         names = [step.name for step in steps.values()]
         raise HarnessError(
-            f"no step of {store.home} is called {text!r}.{did_you_mean(text, names)}",
+            f"no step of {store.address} is called {text!r}.{did_you_mean(text, names)}",
             cure="`harness status STUDY` lists steps that ran, `harness plan STUDY` all of a study",
         )
     listed = ", ".join(step.name for step in found[:_MAX_LISTED])

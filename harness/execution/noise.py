@@ -34,7 +34,7 @@ def recorded_noise(store: ArtifactStore, tasks: Collection[str]) -> dict[str, No
     """
     by_query: dict[str, list[float]] = defaultdict(list)
     by_seed: dict[str, list[float]] = defaultdict(list)
-    files = sorted((store.home / "studies").glob("*/study.json"), key=_age)
+    files = sorted(store.fetch_studies().glob("*/study.json"), key=_age)
     for path in files[:_MOST_STUDIES]:
         try:
             summary = read_summary(path)

@@ -8,16 +8,16 @@ files and without making the plan again.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from harness.errors import StoreError
+from harness.execution.location import Location, located
 from harness.plan import Plan
 
 _LAYOUT = 1
@@ -85,9 +85,8 @@ def digest(file: Path | None) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file is not None else ""
 
 
-def note_plan(home: Path, plan: NotedPlan) -> None:
+def note_plan(home: Path | Location, plan: NotedPlan) -> None:
     """Write a plan in brief, in the place of the one that was noted before."""
-    path = _path(home / "studies" / plan.study, plan.profile)
     lines = ",\n".join(json.dumps(step, ensure_ascii=False) for step in plan.steps.values())
     head = {
         "layout": _LAYOUT,
@@ -97,68 +96,70 @@ def note_plan(home: Path, plan: NotedPlan) -> None:
         "steps": [],
     }
     text = json.dumps(head, ensure_ascii=False).removesuffix("]}") + f"\n{lines}\n]}}\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    located(home).write(_name(plan.study, plan.profile), text.encode())
 
 
-def note_more(home: Path, plan: NotedPlan) -> None:
+def note_more(home: Path | Location, plan: NotedPlan) -> None:
     """Add steps to the plan that was noted before, for a driver that thinks of them one by one.
 
     The note keeps its time, which says since when steps may be needed that it does not name: of two
-    drivers that add at once, one may be overheard.
+    drivers that add at once, one may be overheard. Only stores in folders have such drivers.
     """
-    path = _path(home / "studies" / plan.study, plan.profile)
-    before = _read(path)
-    since = path.stat().st_mtime_ns if before is not None else 0
+    place, name = located(home), _name(plan.study, plan.profile)
+    before = _read(place, name)
+    file = home / name if isinstance(home, Path) else None
+    since = file.stat().st_mtime_ns if file is not None and before is not None else 0
     known = before.steps if before is not None else {}
     note_plan(home, replace(plan, steps={**known, **plan.steps}))
-    os.utime(path, ns=(since, since))
+    if file is not None:
+        os.utime(file, ns=(since, since))
 
 
-def read_noted(home: Path, study: str, *, profile: str | None = None) -> NotedPlan | None:
+def read_noted(home: Path | Location, study: str, *, profile: str | None = None) -> NotedPlan | None:
     """Return the plan of a study that was noted last; None if none was.
 
     Raises:
         StoreError: If the file is damaged.
     """
-    return _read(_path(home / "studies" / study, profile or ""))
+    return _read(located(home), _name(study, profile or ""))
 
 
-def noted_plans(home: Path) -> Iterator[NotedPlan]:
+def noted_plans(home: Path | Location) -> Iterator[NotedPlan]:
     """Yield all plans that are noted in a store, by study.
 
     Raises:
         StoreError: If a file is damaged.
     """
-    for path in sorted((home / "studies").glob("*/plan*.json")):
-        if (plan := _read(path)) is not None:
+    place = located(home)
+    for name in place.names("studies/*/plan*.json"):
+        if (plan := _read(place, name)) is not None:
             yield plan
 
 
-def remove_note(home: Path, study: str) -> None:
-    """Take a study's plan away, where it has left nothing else together with its folder."""
-    path = _path(home / "studies" / study, "")
-    path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
+def remove_note(home: Path | Location, study: str) -> None:
+    """Take a study's plan away."""
+    located(home).remove(_name(study, ""))
 
 
-def forget_plans(home: Path, study: str) -> None:
+def forget_plans(home: Path | Location, study: str) -> None:
     """Note that a study needs nothing any more, under whatever profile."""
-    for path in (home / "studies" / study).glob("plan-*.json"):
-        path.unlink()
+    place = located(home)
+    folder = place.below(f"studies/{study}")
+    for name in folder.names("plan-*.json"):
+        folder.remove(name)
     note_plan(home, NotedPlan(study=study, profile="", source="", steps={}))
 
 
-def _path(folder: Path, profile: str) -> Path:
-    return folder / (f"plan-{profile}.json" if profile else "plan.json")
+def _name(study: str, profile: str) -> str:
+    return f"studies/{study}/" + (f"plan-{profile}.json" if profile else "plan.json")
 
 
-def _read(path: Path) -> NotedPlan | None:
+def _read(place: Location, name: str) -> NotedPlan | None:
+    text = place.read(name)
+    if text is None:
+        return None
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(text)
         if found["layout"] != _LAYOUT:
             raise ValueError(f"layout {found['layout']}, this version writes {_LAYOUT}")
         steps = {
@@ -168,10 +169,8 @@ def _read(path: Path) -> NotedPlan | None:
         return NotedPlan(
             study=found["study"], profile=found["profile"], source=found["source"], steps=steps
         )
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise StoreError(
-            f"{path}: not a noted plan: {error}",
-            cure=f"remove it; the next `harness run` of {path.parent.name} notes it again",
+            f"{place.describe(name)}: not a noted plan: {error}",
+            cure=f"remove it; the next `harness run` of {PurePath(name).parent.name} notes it again",
         ) from error

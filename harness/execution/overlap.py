@@ -44,7 +44,7 @@ def collect_overlap(
     for (pairs, task), names in compared.steps.items():
         for name in names:
             if store.has("overlap", name):
-                text = (store.folder("overlap", name) / RESULT_NAME).read_text(encoding="utf-8")
+                text = (store.fetch("overlap", name) / RESULT_NAME).read_text(encoding="utf-8")
                 whose = {"pairs": pairs, "task": task}
                 findings += [_FINDING.validate_python({**one, **whose}) for one in json.loads(text)]
             else:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.execution.journal import JOURNAL_NAME, Journal
+from harness.execution.location import Location, located
 from harness.execution.noted import note_more, noted
 from harness.execution.queue import Room
 from harness.execution.runs import Ask, OwnRun, Run, Runs
@@ -53,7 +54,7 @@ class Oversight(Unseen):
     """One run among those of a store. A context manager.
 
     Args:
-        home: The store's folder.
+        home: Where the store is.
         plan: What it is to bring about.
         profile: Under which profile of the study; empty without one.
         priority: Runs of higher priority get room first.
@@ -64,7 +65,7 @@ class Oversight(Unseen):
 
     def __init__(
         self,
-        home: Path,
+        home: Path | Location,
         *,
         plan: Plan,
         profile: str = "",
@@ -75,7 +76,7 @@ class Oversight(Unseen):
     ) -> None:
         self.look_seconds: float = look_seconds
         self._home = home
-        self._journal = Journal(home / JOURNAL_NAME)
+        self._journal = Journal(located(home).log(JOURNAL_NAME))
         self._runs = Runs(home)
         self._watch = Watch(self._runs.leases, clock=clock)
         self._plan = plan

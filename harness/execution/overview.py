@@ -8,7 +8,6 @@ is quick with ten thousand steps and safe at any time.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -105,8 +104,8 @@ def look_over(plan: NotedPlan, store: ArtifactStore, *, now: datetime | None = N
         now: For how long steps have been running, and nothing was heard; the time of now if empty.
     """
     now = now or datetime.now(UTC)
-    done = _finished(store, {step.stage for step in plan.steps.values()})
-    latest = Journal(store.home / JOURNAL_NAME).latest()
+    done = store.touched({step.stage for step in plan.steps.values()})
+    latest = Journal(store.location.log(JOURNAL_NAME)).latest()
     living = store.leases.living()
     states: dict[str, StepStatus] = {}
     for name, step in plan.steps.items():
@@ -116,13 +115,13 @@ def look_over(plan: NotedPlan, store: ArtifactStore, *, now: datetime | None = N
             states[name] = _running(step, living[name], latest.get(name), now)
         else:
             states[name] = _open(step, latest.get(name), states)
-    all_runs = Runs(store.home)
+    all_runs = Runs(store.location)
     runs = tuple(
         run for run in all_runs.living() if run.study == plan.study and run.profile == plan.profile
     )
     held = [(plan.steps[name].name, lease) for name, lease in living.items() if name in plan.steps]
     held += [("a run", lease) for run in runs if (lease := all_runs.leases.held(run.name)) is not None]
-    expected = read_expectations(store.study_folder(plan.study))
+    expected = read_expectations(store.location.below(f"studies/{plan.study}"))
     return Overview(
         plan=plan,
         steps=tuple(states.values()),
@@ -131,17 +130,6 @@ def look_over(plan: NotedPlan, store: ArtifactStore, *, now: datetime | None = N
         silent=silent_holders(held, now=now),
         looked=now,
     )
-
-
-def _finished(store: ArtifactStore, stages: Iterable[str]) -> set[str]:
-    """Return the fingerprints that have an artifact; it appears by one rename, so its name is enough."""
-    found: set[str] = set()
-    for stage in stages:
-        folder = store.home / "artifacts" / stage
-        if folder.is_dir():
-            with os.scandir(folder) as entries:
-                found.update(entry.name for entry in entries)
-    return found
 
 
 def _running(step: NotedStep, held: Held, event: Event | None, now: datetime) -> StepStatus:

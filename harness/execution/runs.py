@@ -16,16 +16,16 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.execution.journal import utc_now
 from harness.execution.leases import Held, Lease, Leases
+from harness.execution.location import Location, located
 
 FOLDER = "runs"
 
@@ -67,13 +67,13 @@ class Runs:
     """The runs of a store.
 
     Args:
-        home: The store's folder.
+        home: Where the store is.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._folder = home / FOLDER
-        self.leases = Leases(self._folder)
-        self._known: dict[str, tuple[tuple[int, int], Run]] = {}
+    def __init__(self, home: Path | Location) -> None:
+        self._place = located(home).below(FOLDER)
+        self.leases = Leases(self._place.marks())
+        self._known: dict[str, tuple[Hashable, Run]] = {}
 
     def living(self) -> list[Run]:
         """Return the runs whose holder is not known to be dead, the oldest first."""
@@ -85,7 +85,7 @@ class Runs:
 
     def is_short(self, run: Run) -> bool:
         """Return whether a run has steps that are ready and find no room."""
-        return (self._folder / f"{run.name}.short").exists()
+        return self._place.has(f"{run.name}.short")
 
     def ask(self, run: Run, ask: Ask) -> None:
         """Ask something of a run."""
@@ -96,7 +96,7 @@ class Runs:
                 "why": ask.why,
             }
         )
-        _write(self._folder / f"{run.name}.ask-{secrets.token_hex(6)}", text)
+        self._place.write(f"{run.name}.ask-{secrets.token_hex(6)}", text.encode())
 
     def begin(
         self,
@@ -129,8 +129,7 @@ class Runs:
             "gpus": gpus if gpus < math.inf else None,
             "started": utc_now(),
         }
-        self._folder.mkdir(parents=True, exist_ok=True)
-        own = OwnRun(self._folder, name, about)
+        own = OwnRun(self._place, name, about)
         own.describe(steps=steps)
         own.hold(self.leases)
         return own
@@ -138,35 +137,36 @@ class Runs:
     def remove(self, run: Run) -> None:
         """Take away what a run left that was given up: its counter stood still for too long."""
         if (held := self.leases.held(run.name)) is not None:
-            held.path.unlink(missing_ok=True)
-        _clear(self._folder, run.name)
+            self.leases.remove(held)
+        _clear(self._place, run.name)
 
     def _describe(self, name: str, held: Held) -> Run | None:
-        path = self._folder / f"{name}.json"
-        try:
-            # It is replaced as a whole when the run grows.
-            stat = path.stat()
-            version = (stat.st_ino, stat.st_mtime_ns)
-            if name not in self._known or self._known[name][0] != version:
-                self._known[name] = version, _read(path, name, held)
-        except (FileNotFoundError, ValueError, KeyError):
-            # It is ending at this moment.
-            return None
+        # It is replaced as a whole when the run grows.
+        version = self._place.version(f"{name}.json")
+        if name not in self._known or self._known[name][0] != version:
+            text = self._place.read(f"{name}.json")
+            if text is None:
+                # It is ending at this moment.
+                return None
+            try:
+                self._known[name] = version, _read(json.loads(text), name, held)
+            except (ValueError, KeyError):
+                return None
         return self._known[name][1]
 
     def _sweep(self) -> None:
         """Take away what runs left that are known to be dead."""
         for name, held in self.leases.all().items():
             if held.is_dead:
-                _clear(self._folder, name)
-                held.path.unlink(missing_ok=True)
+                _clear(self._place, name)
+                self.leases.remove(held)
 
 
 class OwnRun:
     """A run of this process, as others see it."""
 
-    def __init__(self, folder: Path, name: str, about: Mapping[str, Any]) -> None:
-        self._folder = folder
+    def __init__(self, place: Location, name: str, about: Mapping[str, Any]) -> None:
+        self._place = place
         self.name = name
         self._about = about
         self._lease: Lease | None = None
@@ -175,23 +175,25 @@ class OwnRun:
     def describe(self, *, steps: Collection[str]) -> None:
         """Say which steps the run is to bring about, by fingerprint."""
         text = json.dumps({**self._about, "steps": sorted(steps)})
-        _write(self._folder / f"{self.name}.json", text)
+        self._place.write(f"{self.name}.json", text.encode())
 
     def hold(self, leases: Leases) -> None:
         """Begin to show signs of life, once the run is described."""
         self._lease = leases.acquire(self.name)
         if self._lease is None:
-            raise StoreError(f"{self._folder}: a random name was taken already", cure="run it again")
+            raise StoreError(
+                f"{self._place.describe()}: a random name was taken already", cure="run it again"
+            )
 
     def take_asks(self) -> list[Ask]:
         """Return what was asked of this run since the last call."""
         asks = []
-        for path in sorted(self._folder.glob(f"{self.name}.ask-*")):
+        for name in self._place.names(f"{self.name}.ask-*"):
             with contextlib.suppress(ValueError, KeyError):
-                found = json.loads(path.read_bytes())
+                found = json.loads(self._place.read(name) or b"")
                 steps = None if found["steps"] is None else frozenset(found["steps"])
                 asks.append(Ask(verb=found["verb"], steps=steps, why=found["why"]))
-            path.unlink(missing_ok=True)
+            self._place.remove(name)
         return asks
 
     def show_short(self, is_short: bool) -> None:  # noqa: FBT001 - one fact
@@ -199,21 +201,19 @@ class OwnRun:
         if is_short == self._is_short:
             return
         self._is_short = is_short
-        path = self._folder / f"{self.name}.short"
         if is_short:
-            path.touch()
+            self._place.write(f"{self.name}.short", b"")
         else:
-            path.unlink(missing_ok=True)
+            self._place.remove(f"{self.name}.short")
 
     def end(self) -> None:
         """The run is over."""
-        _clear(self._folder, self.name)
+        _clear(self._place, self.name)
         if self._lease is not None:
             self._lease.release()
 
 
-def _read(path: Path, name: str, held: Held) -> Run:
-    about = json.loads(path.read_bytes())
+def _read(about: Mapping[str, Any], name: str, held: Held) -> Run:
     return Run(
         name=name,
         study=about["study"],
@@ -227,13 +227,7 @@ def _read(path: Path, name: str, held: Held) -> Run:
     )
 
 
-def _clear(folder: Path, name: str) -> None:
-    for path in folder.glob(f"{name}.*"):
-        if not path.suffix[1:].isdigit():
-            path.unlink(missing_ok=True)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _clear(place: Location, name: str) -> None:
+    for each in place.names(f"{name}.*"):
+        if not PurePath(each).suffix[1:].isdigit():
+            place.remove(each)

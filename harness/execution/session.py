@@ -264,7 +264,7 @@ class Session:
         return Job(
             step=replace(step, resources=self._policies.retrying.resources(step)),
             study=self._studies[step.fingerprint],
-            home=str(self._store.home),
+            home=self._store.address,
             inputs={role: self._queue.steps[needed].stage for role, needed in step.inputs.items()},
             mirrors=self._mirrors,
             expired=expired,

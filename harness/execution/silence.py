@@ -1,6 +1,6 @@
 """Of whom nothing was heard for long, for people.
 
-Owns `Silent`. The rule: it is a display and nothing else. It compares the time on a lease's file, which
+Owns `Silent`. The rule: it is a display and nothing else. It compares the time on a lease, which
 its holder moves every few seconds, with the clock of whoever looks, and two machines' clocks may differ;
 what is taken over is decided by `watching`, which reads no such time.
 """
@@ -22,7 +22,7 @@ class Silent:
     where: str
     """Host and process."""
     since: datetime
-    """When the last of its counters moved, by the time on its file."""
+    """When the last of its counters moved, by the time on its lease."""
     holds: tuple[str, ...]
     """Names of what it holds."""
 
@@ -37,10 +37,9 @@ def silent_holders(held: Iterable[tuple[str, Held]], *, now: datetime) -> tuple[
     names: dict[str, list[str]] = {}
     last: dict[str, datetime] = {}
     for name, lease in held:
-        if (heard := _heard(lease)) is not None:
-            where = lease.describe()
-            names.setdefault(where, []).append(name)
-            last[where] = max(last.get(where, heard), heard)
+        where, heard = lease.describe(), datetime.fromtimestamp(lease.moved, UTC)
+        names.setdefault(where, []).append(name)
+        last[where] = max(last.get(where, heard), heard)
     found = [
         Silent(where=where, since=since, holds=tuple(names[where]))
         for where, since in last.items()
@@ -57,10 +56,3 @@ def as_values(silent: Silent, *, now: datetime) -> Mapping[str, object]:
         "seconds": round((now - silent.since).total_seconds()),
         "holds": list(silent.holds),
     }
-
-
-def _heard(lease: Held) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(lease.path.stat().st_mtime, UTC)
-    except FileNotFoundError:
-        return None

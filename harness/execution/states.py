@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import StoreError
+from harness.execution.artifact_record import ArtifactRecord
 from harness.execution.journal import JOURNAL_NAME, Event, Journal
 from harness.execution.leases import Held
-from harness.execution.store import ArtifactRecord, ArtifactStore
+from harness.execution.store import ArtifactStore
 from harness.plan import Plan, Step
 from harness.plan.environments import Made
 
@@ -42,7 +43,7 @@ def plan_states(plan: Plan, store: ArtifactStore, *, with_history: bool = True) 
         store: Where artifacts are.
         with_history: Whether reasons tell of earlier tries: the journal is long in an old store.
     """
-    latest = Journal(store.home / JOURNAL_NAME).latest() if with_history else {}
+    latest = Journal(store.location.log(JOURNAL_NAME)).latest() if with_history else {}
     living = store.leases.living()
     # A listing in place of a question a step: plans have many steps, and most are not there.
     touched = store.touched({step.stage for step in plan.steps.values()}) | living.keys()

@@ -22,53 +22,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import StoreError
-from harness.execution.leases import Leases
-from harness.identity import file_sha256, fingerprint
-
-RECORD_NAME = "artifact.json"
-_MOST_SYNCS = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArtifactRecord:
-    """What lies beside an artifact: its identity, its making and its files."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
-
-    fingerprint: str
-    payload: dict[str, Any]
-    """Stage, version, configuration and inputs: what the fingerprint is the hash of."""
-    files: dict[str, str]
-    """Relative path -> SHA-256."""
-    sizes: dict[str, int]
-    """Relative path -> bytes."""
-    versions: dict[str, str]
-    """Package versions at the time."""
-    machine: dict[str, str | int]
-    wall_seconds: float
-    finished: str
-    """UTC time, ISO 8601."""
-
-
-_RECORD = TypeAdapter(ArtifactRecord)
-
-
-def default_home() -> Path:
-    """Return the store's folder: `$HARNESS_HOME`, or `.harness` in the current folder."""
-    return Path(os.environ.get("HARNESS_HOME") or ".harness").absolute()
+from harness.execution.artifact_record import RECORD_NAME, ArtifactRecord, read_record, write_record
+from harness.execution.file_trees import size_of, sync
+from harness.execution.leases import Lease, Leases
+from harness.execution.location import Folder, Location
+from harness.identity import file_sha256
 
 
 class ArtifactStore:
@@ -76,20 +42,18 @@ class ArtifactStore:
 
     Args:
         home: The store's folder; made when something is first written.
-
-    Raises:
-        StoreError: If it is the URL of something that is no folder.
+        location: Where all users of the store see its small files; in that folder when None.
     """
 
-    def __init__(self, home: Path) -> None:
-        if home.parts and home.parts[0].endswith(":"):
-            raise StoreError(
-                f"{home}: a store must be a folder, not a URL",
-                cure="use a folder that all machines see (NFS, Lustre, EFS, FSx); a bucket mounted as a "
-                "folder lacks the atomic links, renames and writes in place that leases need",
-            )
+    def __init__(self, home: Path, *, location: Location | None = None) -> None:
         self.home = home.absolute()
-        self.leases = Leases(self.home / "leases")
+        self.location = location or Folder(self.home)
+        self.leases = Leases(self.location.below("leases").marks())
+
+    @property
+    def address(self) -> str:
+        """What opens this store in another process."""
+        return str(self.home)
 
     def check_access(self) -> None:
         """Make sure that this user may write here, and that not everybody may.
@@ -144,24 +108,49 @@ class ArtifactStore:
         Raises:
             StoreError: If the artifact is there but damaged.
         """
-        folder = self.folder(stage, name)
-        try:
-            record = _RECORD.validate_json((folder / RECORD_NAME).read_bytes())
-        except FileNotFoundError:
+        text = self.record_text(stage, name)
+        if text is None:
             return None
-        except ValidationError as error:
-            raise StoreError(
-                f"{folder / RECORD_NAME}: not an artifact record", cure=_rebuild_cure(folder)
-            ) from error
-        if record.fingerprint != name or fingerprint(record.payload) != name:
-            raise StoreError(
-                f"{folder}: the record belongs to another configuration", cure=_rebuild_cure(folder)
-            )
+        folder = self.folder(stage, name)
+        record = read_record(text, name, place=str(folder), cure=_rebuild_cure(folder))
         for file, size in record.sizes.items():
             path = folder / file
             if not path.is_file() or path.stat().st_size != size:
                 raise StoreError(f"{path}: missing or cut short", cure=_rebuild_cure(folder))
         return record
+
+    def record_text(self, stage: str, name: str) -> bytes | None:
+        """Return the record of an artifact as it was written; None where there is none."""
+        try:
+            return (self.folder(stage, name) / RECORD_NAME).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def fetch(self, stage: str, name: str) -> Path:
+        """Return the folder of an artifact, with its files in it.
+
+        Raises:
+            StoreError: If they cannot be had.
+        """
+        return self.folder(stage, name)
+
+    def foresee(self, stage: str, names: Iterable[str]) -> None:
+        """Many artifacts will be asked for now, as far as they are there."""
+
+    def fetch_log(self, stage: str, name: str) -> Path:
+        """Return the file with all that a step has said so far."""
+        return self.log_file(stage, name)
+
+    def fetch_studies(self, *names: str) -> Path:  # noqa: ARG002
+        """Return the folder of studies' folders, with the files of those named, or of all, in it."""
+        return self.home / "studies"
+
+    def share_study(self, study: str) -> None:
+        """Let everybody see what was written into a study's folder."""
+
+    def sharing(self, stage: str, name: str, lease: Lease) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Return what, while a step runs, lets everybody see its checkpoints and what it says."""
+        return contextlib.nullcontext()
 
     def has(self, stage: str, name: str) -> bool:
         """Return whether the artifact is there and whole; a damaged one is to be made anew."""
@@ -182,9 +171,34 @@ class ArtifactStore:
             if file_sha256(folder / file) != digest:
                 raise StoreError(f"{folder / file}: content changed", cure=_rebuild_cure(folder))
 
+    def check_copy(self, stage: str, name: str) -> None:
+        """Compare what `fetch` brought with the recorded SHA-256.
+
+        Raises:
+            StoreError: If the artifact itself is damaged.
+        """
+        self.check(stage, name)
+
     def names(self) -> list[tuple[str, str]]:
         """Return stage and fingerprint of every artifact, whole or not."""
         return sorted((path.parent.name, path.name) for path in (self.home / "artifacts").glob("*/*"))
+
+    def num_bytes(self, stage: str, name: str) -> int:
+        """Return what an artifact takes."""
+        return size_of(self.folder(stage, name))
+
+    def logged(self) -> list[tuple[str, str]]:
+        """Return stage and fingerprint of every step that has said something."""
+        paths = sorted((self.home / "logs").glob("*.log"))
+        return [(stage, name) for stage, _, name in (path.stem.rpartition("-") for path in paths)]
+
+    def partials(self) -> dict[str, int]:
+        """Return name -> bytes, of what steps have that are not done: `partial`'s folders."""
+        return {path.name: size_of(path) for path in sorted((self.home / "partial").glob("*"))}
+
+    def drop_partial(self, name: str) -> None:
+        """Remove one of `partials`."""
+        shutil.rmtree(self.home / "partial" / name, ignore_errors=True)
 
     def partial(self, name: str, token: str) -> tuple[Path, Path]:
         """Return the fresh output folder and the surviving scratch folder of a step.
@@ -209,9 +223,7 @@ class ArtifactStore:
         The caller holds the step's lease. After a kill at any instant the artifact is there whole or
         not at all; one that is there and whole already stays.
         """
-        text = json.dumps(asdict(record), indent=1, sort_keys=True, ensure_ascii=False)
-        (output / RECORD_NAME).write_text(text + "\n", encoding="utf-8")
-        _sync_all([*(output / file for file in record.files), output / RECORD_NAME, output])
+        write_record(record, output)
         stage = record.payload["stage"]
         folder = self.folder(stage, record.fingerprint)
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -224,7 +236,7 @@ class ArtifactStore:
             if not self.has(stage, record.fingerprint):
                 self.discard(stage, record.fingerprint)
                 output.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
         shutil.rmtree(output, ignore_errors=True)
         shutil.rmtree(self.home / "partial" / record.fingerprint, ignore_errors=True)
         return folder
@@ -236,31 +248,6 @@ class ArtifactStore:
         with contextlib.suppress(FileNotFoundError):
             self.folder(stage, name).rename(away)
         shutil.rmtree(away, ignore_errors=True)
-
-
-def describe_files(folder: Path) -> tuple[dict[str, str], dict[str, int]]:
-    """Return the SHA-256 and the size in bytes of every file below `folder`, by relative path."""
-    digests, sizes = {}, {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            name = path.relative_to(folder).as_posix()
-            digests[name] = file_sha256(path)
-            sizes[name] = path.stat().st_size
-    return digests, sizes
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_all(paths: Sequence[Path]) -> None:
-    """Sync several at once: a file system with a journal then writes that once for all of them."""
-    with ThreadPoolExecutor(min(len(paths), _MOST_SYNCS)) as pool:
-        list(pool.map(_sync, paths))
 
 
 def _rebuild_cure(folder: Path) -> str:

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import HarnessError
 from harness.execution.journal import utc_now
+from harness.execution.location import Location, located
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 """Where Ray's dashboard, which takes jobs, listens by default."""
@@ -45,7 +46,7 @@ class Submission:
 
 
 def submit(
-    home: Path,
+    home: Path | Location,
     arguments: Sequence[str],
     *,
     address: str,
@@ -57,7 +58,7 @@ def submit(
     """Hand a run to a cluster, and note it in the store.
 
     Args:
-        home: The store's folder.
+        home: Where the store is.
         arguments: Of the `harness` command.
         address: Of the job server.
         study: The study's name.
@@ -84,22 +85,17 @@ def submit(
             cure="a cluster that has just been started takes runs a few seconds later",
         ) from error
     submission = Submission(id=name, address=address, study=study, profile=profile, time=utc_now())
-    path = _path(home, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(asdict(submission), indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(asdict(submission), indent=1) + "\n"
+    located(home).write(_name(name), text.encode())
     return submission
 
 
-def find_submission(home: Path, name: str) -> Submission | None:
+def find_submission(home: Path | Location, name: str) -> Submission | None:
     """Return a submission by its id; None if the store knows of none."""
     if "/" in name:
         return None
-    try:
-        return Submission(**json.loads(_path(home, name).read_bytes()))
-    except FileNotFoundError:
-        return None
+    text = located(home).read(_name(name))
+    return None if text is None else Submission(**json.loads(text))
 
 
 def job_state(submission: Submission) -> str:
@@ -129,8 +125,8 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-def _path(home: Path, name: str) -> Path:
-    return home / "submissions" / f"{name}.json"
+def _name(name: str) -> str:
+    return f"submissions/{name}.json"
 
 
 def _client(address: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.execution.location import Location
 from harness.execution.noted import NotedPlan, NotedStep, read_noted
 from harness.execution.runs import Ask, Run, Runs
 from harness.execution.store import ArtifactStore
@@ -29,11 +30,11 @@ class Superseded:
 
 def superseded(store: ArtifactStore, plan: NotedPlan) -> Superseded:
     """Return what a plan leaves out that the same study, under the same profile, had before."""
-    before = read_noted(store.home, plan.study, profile=plan.profile)
+    before = read_noted(store.location, plan.study, profile=plan.profile)
     known = before.steps if before is not None else {}
     gone = tuple(step for name, step in known.items() if name not in plan.steps)
     done = store.touched({step.stage for step in gone})
-    living = Runs(store.home).living()
+    living = Runs(store.location).living()
     elsewhere = set[str]().union(*(run.steps for run in living if run.study != plan.study))
     asks = []
     for run in living:
@@ -46,7 +47,7 @@ def superseded(store: ArtifactStore, plan: NotedPlan) -> Superseded:
     )
 
 
-def cancel_superseded(home: Path, found: Superseded) -> None:
+def cancel_superseded(home: Path | Location, found: Superseded) -> None:
     """Ask the runs that are under way to leave out what is gone."""
     runs = Runs(home)
     for run, names in found.asks:

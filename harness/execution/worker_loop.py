@@ -13,9 +13,10 @@ import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from harness.errors import StoreError
 from harness.execution.failures import PreemptedError
+from harness.execution.homes import open_store
 from harness.execution.job import Job, run_job
-from harness.execution.store import ArtifactStore
 
 
 def serve(descriptor: int) -> None:
@@ -55,8 +56,8 @@ def _be_preempted(*_: object) -> None:
 
 def _print_into_log(job: Job) -> None:
     """Send what compiled code and child processes print to the step's own log."""
-    with contextlib.suppress(OSError):
-        path = ArtifactStore(Path(job.home)).log_file(job.step.stage, job.step.fingerprint)
+    with contextlib.suppress(OSError, StoreError):
+        path = open_store(Path(job.home)).log_file(job.step.stage, job.step.fingerprint)
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(descriptor, 1)

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import StoreError
+from harness.execution.artifact_record import RECORD_NAME
+from harness.execution.homes import open_store
 from harness.execution.journal import Journal
 from harness.execution.states import plan_states
-from harness.execution.store import RECORD_NAME, ArtifactStore
+from harness.execution.store import ArtifactStore
 from tests.execution.fake import CountingStage, diamond, run, text_of
 
 
@@ -142,4 +144,4 @@ def test_a_store_of_another_user_is_refused_where_one_may_not_write(
 
 def test_a_url_is_refused_and_not_made_a_folder() -> None:
     with pytest.raises(StoreError, match="must be a folder, not a URL"):
-        ArtifactStore(Path("s3://bucket/prefix"))
+        open_store(Path("gs://bucket/prefix"))

@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from harness.cli import run as run_verb
+from harness.execution.homes import open_store
 from harness.execution.machine import process_start
 from harness.execution.store import ArtifactStore
 from harness.stages import STAGES
@@ -50,10 +51,16 @@ class Bench:
     folder: Path
     drivers: list[subprocess.Popen[str]] = field(default_factory=list)
     """Those that `start` started; ended with the test, however it goes."""
+    elsewhere: Path | None = None
+    """Home of the store, if it is not in the folder."""
+
+    @property
+    def home(self) -> Path:
+        return self.elsewhere or self.folder / "store"
 
     @property
     def store(self) -> ArtifactStore:
-        return ArtifactStore(self.folder / "store")
+        return open_store(self.home)
 
     def order(self, **orders: list[str]) -> None:
         """Say what steps do in their runs; `_` stands for `-` and `p` for the point of a number."""
@@ -71,7 +78,7 @@ class Bench:
         try:
             run_verb.command(
                 str(self.folder / "faulty.yaml"),
-                home=self.folder / "store",
+                home=self.home,
                 backend=backend,
                 address=address,
                 workers=2,
@@ -89,7 +96,7 @@ class Bench:
 
     def start(self, backend: str = "processes", *more: str) -> subprocess.Popen[str]:
         """Start a driver of its own."""
-        arguments = ["run", "faulty.yaml", "--home", "store", "--backend", backend, *more]
+        arguments = ["run", "faulty.yaml", "--home", str(self.home), "--backend", backend, *more]
         path = os.pathsep.join(path for path in sys.path if path)
         driver = subprocess.Popen(
             [sys.executable, "-m", "harness.cli", *arguments, "--workers", "2", "--reports", "reports"],

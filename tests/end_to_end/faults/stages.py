@@ -13,7 +13,7 @@ from typing import Any, cast
 from harness.evaluation.scores import Score, write_scores
 from harness.stages import STAGES, StepContext
 from harness.stages.evaluate import SCORES_NAME
-from tests.execution.stub import follow_orders
+from tests.execution.stub import follow_orders, note
 
 
 @dataclass
@@ -26,6 +26,10 @@ class TextStage:
     def run(self, context: StepContext) -> None:
         parts = [folder.joinpath("text").read_text() for folder in context.inputs.values()]
         name = self._name(context, parts)
+        checkpoint = context.scratch / "checkpoint"
+        if checkpoint.exists():
+            note(f"resumed-{name}", checkpoint.read_text())
+        checkpoint.write_text(name)
         follow_orders(name)
         (context.output / "text").write_text(f"{name}({';'.join(sorted(parts))})")
         if self.name == "evaluate":
