@@ -1,12 +1,14 @@
 """This machine's copies of artifacts that are in a bucket.
 
-Owns `Copies`. The rule: a copy is there whole or not at all, its files have the digests that the record
-tells when they come, and it counts only while its record is that of the bucket, to the byte.
+Owns `Copies`, and where a record's files are. The rule: a copy is there whole or not at all, its files
+have the digests that the record tells when they come, and it counts only while its record is that of
+the bucket, to the byte.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import shutil
 from pathlib import Path
@@ -81,6 +83,16 @@ class Copies:
 
     def _folder(self, stage: str, name: str) -> Path:
         return self._home / "artifacts" / stage / name
+
+
+def digest_of(text: bytes) -> str:
+    """Return what stands for a record in the names of its files."""
+    return hashlib.sha256(text).hexdigest()[:16]
+
+
+def start_of(stage: str, name: str, text: bytes) -> str:
+    """Return what the names of an artifact's files begin with, by its record."""
+    return f"artifacts/{stage}/{name}/{digest_of(text)}/"
 
 
 def _is_copy(folder: Path, text: bytes, record: ArtifactRecord) -> bool:

@@ -17,7 +17,6 @@ each is checked against the record by SHA-256 before a step reads it.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import shutil
@@ -28,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from harness.errors import StoreError
 from harness.execution.artifact_record import ArtifactRecord, read_record, write_record
 from harness.execution.bucket import Bucket, Listed
-from harness.execution.bucket_copies import CURE, Copies
+from harness.execution.bucket_copies import CURE, Copies, digest_of, start_of
 from harness.execution.bucket_listing import Shelves
 from harness.execution.bucket_sharing import Checkpoints, Sharing
 from harness.execution.leases import Lease
@@ -95,7 +94,7 @@ class BucketStore(ArtifactStore):
         record = read_record(text, name, place=place, cure=CURE)
         there = self._shelves.sizes(stage, name)
         for file, size in record.sizes.items():
-            if there.get(f"{_digest(text)}/{file}") != size:
+            if there.get(f"{digest_of(text)}/{file}") != size:
                 raise StoreError(f"{place}/{file}: missing or cut short", cure=CURE)
         return record
 
@@ -108,7 +107,7 @@ class BucketStore(ArtifactStore):
         record = self.find(stage, name)
         if record is None:
             return
-        start = self._start(stage, name, self.record_text(stage, name) or b"")
+        start = start_of(stage, name, self.record_text(stage, name) or b"")
         files = list(record.files)
         found = self._bucket.each(lambda file: self._bucket.sha256(start + file), files)
         for file, digest in zip(files, found, strict=True):
@@ -127,7 +126,7 @@ class BucketStore(ArtifactStore):
         if text is None:
             raise StoreError(f"{place}: not there any more")
         record = read_record(text, name, place=place, cure=CURE)
-        return self._copies.fetch(text, record, start=self._start(stage, name, text))
+        return self._copies.fetch(text, record, start=start_of(stage, name, text))
 
     def foresee(self, stage: str, names: Iterable[str]) -> None:
         """Many artifacts will be asked for now, as far as they are there."""
@@ -169,7 +168,7 @@ class BucketStore(ArtifactStore):
         if (checkpoints := self._checkpoints.get(name)) is not None:
             checkpoints.stop()
         text = write_record(record, output)
-        start = self._start(stage, name, text)
+        start = start_of(stage, name, text)
         self._bucket.each(lambda file: self._bucket.upload(output / file, start + file), record.files)
         if self._put_record(stage, name, text):
             self._copies.put(output, stage, name)
@@ -187,7 +186,7 @@ class BucketStore(ArtifactStore):
         if not is_ours and not self.has(stage, name):
             others = self.record_text(stage, name) or b""
             self._bucket.remove(key)
-            self._remove_below(self._start(stage, name, others))
+            self._remove_below(start_of(stage, name, others))
             is_ours = self._bucket.create(key, text)
         self._shelves.forget(stage)
         return is_ours
@@ -209,11 +208,13 @@ class BucketStore(ArtifactStore):
             name = key.split("/")[1]
             found[name] = found.get(name, 0) + one.size
         known: dict[tuple[str, str], str] = {}
-        for key, one in self._bucket.listing("artifacts/").items():
+        uploads = self._bucket.listing("artifacts/")
+        self.touched({key.split("/")[1] for key in uploads})
+        for key, one in uploads.items():
             stage, name, digest = key.split("/")[1:4]
             if (stage, name) not in known:
                 text = self.record_text(stage, name)
-                known[stage, name] = "" if text is None else _digest(text)
+                known[stage, name] = "" if text is None else digest_of(text)
             if known[stage, name] != digest:
                 left = f"{name}-{digest}"
                 found[left] = found.get(left, 0) + one.size
@@ -286,13 +287,6 @@ class BucketStore(ArtifactStore):
         os.utime(aside, (listed.modified,) * 2)
         aside.replace(path)
 
-    def _start(self, stage: str, name: str, text: bytes) -> str:
-        return f"artifacts/{stage}/{name}/{_digest(text)}/"
-
     def _remove_below(self, start: str) -> None:
         if start:
             self._bucket.remove_all(self._bucket.listing(start))
-
-
-def _digest(text: bytes) -> str:
-    return hashlib.sha256(text).hexdigest()[:16]

@@ -42,7 +42,10 @@ def recorded_steps(store: ArtifactStore, stages: Iterable[str]) -> list[Recorded
 def past_of(store: ArtifactStore) -> Past:
     """Return every step that the store has an artifact of; damaged records are left out."""
     payloads = {}
-    for stage, name in store.names():
+    names = store.names()
+    # One listing a stage says more than a question an artifact.
+    store.touched({stage for stage, _ in names})
+    for stage, name in names:
         try:
             payloads[name] = json.loads(store.record_text(stage, name) or b"")["payload"]
         except (OSError, ValueError, KeyError, TypeError):
