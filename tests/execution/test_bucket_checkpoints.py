@@ -10,7 +10,7 @@ import pytest
 
 from harness.execution.bucket import Bucket
 from harness.execution.bucket_store import BucketStore
-from harness.execution.leases import Lease
+from harness.execution.leases import Lease, LeaseLostError
 from harness.plan import Step
 from tests import buckets
 from tests.execution.fake import CountingStage, step
@@ -123,3 +123,21 @@ def test_damaged_checkpoints_cost_time_alone(
         text = json.dumps(manifest).encode()
         buckets.overwrite(bucket_home, f"partial/{item.fingerprint}/manifest.json", text)
         assert _files(_scratch(second, item)) == {}
+
+
+def test_who_lost_a_step_does_not_replace_its_successors_checkpoints(
+    two_machines: tuple[BucketStore, BucketStore],
+) -> None:
+    item = step("a")
+    first, second = two_machines
+    lost = _held(first, item)
+    (_scratch(first, item) / "a").write_text("1")
+    held = first.leases.held(item.fingerprint)
+    assert held is not None
+    with second.leases.acquire(item.fingerprint, expired=held.beat) or pytest.fail("held") as lease:
+        (_scratch(second, item) / "a").write_text("22")
+        _share(second, item, lease)
+        with pytest.raises(LeaseLostError):
+            _share(first, item, lost)
+    lost.release()
+    assert _files(_scratch(first, item)) == {"a": "22"}
