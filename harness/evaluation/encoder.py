@@ -215,12 +215,15 @@ class StudyEncoder:
         identity = (
             *(embedder.weights_id, embedder.max_length, self.mteb_model_meta.revision),
             *(() if self.normalize else ("not normalised",)),
-            embedder.arithmetic,
+            # A text's last bits may depend on how much of it is the prompt, whose work is shared.
+            *(embedder.arithmetic, prompt),
         )
         vectors, num_found = self.cache.get_or_encode(
             [prompt + text for text in texts],
             model=identity,
-            encode=lambda prompted: self._checked(prompted, prompt="", task=task),
+            encode=lambda prompted: self._checked(
+                [text[len(prompt) :] for text in prompted], prompt=prompt, task=task
+            ),
             is_alone=self.is_alone,
         )
         self._is_complete = self._is_complete and num_found == 0

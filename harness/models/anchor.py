@@ -9,6 +9,7 @@ an end-of-text token silently; here a row without it raises.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from harness.models.templates import Frame, chat_frame, plain_frame
 
 # Names of the pieces in the post-processor; no vocabulary holds them.
 _START, _END = "[leading]", "[anchor]"
+# Texts that join a prompt's end in different ways.
+_FIRST_TEXTS = ("", "a", "The", "1", "\n")
 
 
 class AnchorTokenizer:
@@ -72,6 +75,16 @@ class AnchorTokenizer:
                     cure="Its post-processor must append the anchor; build the base model again.",
                 )
         return rows
+
+    def beginning(self, prompt: str, max_length: int) -> list[int]:
+        """Return the tokens that a text behind `prompt` begins with, as far as texts do not change them.
+
+        A text's first characters may join the prompt's last ones in a token, so a row is to be looked
+        at before it is taken to begin so.
+        """
+        rows = self.tokenise([prompt + text for text in _FIRST_TEXTS], max_length)
+        places = zip(*(row[:-1] for row in rows), strict=False)
+        return [tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, places)]
 
     def targets(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
         """Return the ids of the texts alone: cut as by `tokenise`, without any special token."""

@@ -19,7 +19,8 @@ from harness.errors import ProbeError
 from harness.models.budget import Budget, plan_budget
 from harness.models.folder import weights_id
 from harness.models.forward import Rows
-from harness.models.inference import Inference
+from harness.models.fused_decoder import Beginning
+from harness.models.inference import Inference, shares
 from harness.models.merging import merge_adapter
 from harness.models.network import Network, load_network
 from harness.models.packing import token_batches
@@ -40,7 +41,7 @@ class Embedder:
         self._folder = folder
         self._inference = Inference(network)
         self.num_tokens = 0
-        """Tokens that went through the model so far, padding and repeated texts not counted."""
+        """Tokens of the texts encoded so far, repeated texts not counted."""
 
     @classmethod
     def load(cls, folder: Path, *, device: str = "auto", threads: int | None = None) -> Embedder:
@@ -111,7 +112,8 @@ class Embedder:
 
         Args:
             texts: Any texts; a repeated one is encoded once.
-            prompt: Put before every text as it is.
+            prompt: Put before every text as it is. What it does to a text is computed once, where the
+                model allows it, so last bits may differ from those of texts that hold it themselves.
             batch_tokens: Tokens a forward pass; as many as suit the device when None. Halved when memory
                 runs out.
             normalize: Whether the vectors get length one.
@@ -126,27 +128,33 @@ class Embedder:
         for text in texts:
             places.setdefault(text, len(places))
         rows = self._network.tokenizer.tokenise([prompt + text for text in places], self.max_length)
+        beginning = self._inference.begin(prompt) if rows else None
+        sharing: list[int] = []
+        if beginning is not None:
+            sharing = [index for index, row in enumerate(rows) if shares(row, beginning)]
+        rest = sorted(set(range(len(rows))).difference(sharing))
         vectors = np.empty((len(rows), self.dimension), dtype=np.float32)
         budget = self._budget if batch_tokens is None else Budget(tokens=batch_tokens)
-        waiting = [list(range(len(rows)))] if rows else []
+        waiting = [(part, known) for part, known in ((sharing, beginning), (rest, None)) if part]
         while waiting:
-            batch = waiting.pop()
-            lengths = [len(rows[index]) for index in batch]
+            batch, known = waiting.pop()
+            skipped = 0 if known is None else len(known.ids)
+            lengths = [len(rows[index]) - skipped for index in batch]
             if len(batch) > 1 and sum(lengths) > budget.tokens:
                 parts = token_batches(lengths, tokens=budget.tokens)
-                waiting += [[batch[place] for place in part] for part in parts]
+                waiting += [([batch[place] for place in part], known) for part in parts]
                 continue
             texts_of_batch = [rows[index] for index in batch]
-            found = budget.run(partial(self._vectors, texts_of_batch, normalize=normalize))
+            found = budget.run(partial(self._vectors, texts_of_batch, known, normalize=normalize))
             if found is None:
-                waiting.append(batch)
+                waiting.append((batch, known))
             else:
                 vectors[batch] = found
         self.num_tokens += sum(len(row) for row in rows)
         return vectors[[places[text] for text in texts]]
 
-    def _vectors(self, rows: Rows, *, normalize: bool) -> np.ndarray:
-        pooled = self._inference.embed(rows).float()
+    def _vectors(self, rows: Rows, beginning: Beginning | None, *, normalize: bool) -> np.ndarray:
+        pooled = self._inference.embed(rows, beginning).float()
         if normalize:
             pooled = torch.nn.functional.normalize(pooled, dim=-1)
         found: np.ndarray = pooled.cpu().numpy()

@@ -81,6 +81,8 @@ class FusedDecoder:
         # All positions at once: how many there are may change a sine's last bit.
         places = torch.arange(max_length)[None]
         halves = [part[0].chunk(2, dim=-1)[0] for part in decoder.rotary_emb(self._table, places)]
+        self.is_causal = all(one.is_causal for one in asked)
+        """Whether no token sees one after it."""
         self._turns = torch.complex(*(half.contiguous() for half in halves))
         """The rotation at each position [max_length, half a head]."""
 

@@ -1,6 +1,6 @@
-"""Whether a network may be run by `fused_decoder`.
+"""Whether a network may be run by `fused_decoder`, and texts share what they begin with there.
 
-Owns the decision. The rule: the blocks must be built of the parts that the fused pass knows, and texts
+Owns both decisions. The rule: the blocks must be built of the parts that the fused pass knows, and texts
 of several lengths, alone and in company, must get the vectors of the ordinary pass. Whatever else a
 network does (scaled embeddings, another activation, layers without positions) shows there, and it stays
 with the ordinary pass. How far tokens see is what the layers ask for, so it holds at any length.
@@ -15,12 +15,14 @@ from torch import nn
 from transformers.activations import SiLUActivation
 
 from harness.models.attention import listening
-from harness.models.forward import embed_rows
-from harness.models.fused_decoder import FusedDecoder
+from harness.models.forward import Rows, embed_rows
+from harness.models.fused_decoder import Beginning, FusedDecoder
+from harness.models.invariance import find_floor
 from harness.models.pooling import Pooling
 
-_TOLERANCE = 1e-5
+TOLERANCE = 1e-5
 """Largest difference of a unit vector's element."""
+_SHARED_TOKENS = 24
 _LENGTHS = (1, 2, 7, 33, 33, 200)
 _PARTS = {
     *(f"self_attn.{name}_proj" for name in "qkvo"),
@@ -60,9 +62,42 @@ def fuse(decoder: Any, pooling: Pooling, *, max_length: int) -> FusedDecoder | N
         alone = [fused.embed([row], pooling)[0] for row in rows]
         for found in (fused.embed(rows, pooling), torch.stack(alone)):
             difference = nn.functional.normalize(found, dim=-1) - nn.functional.normalize(wanted, dim=-1)
-            if not difference.abs().max() <= _TOLERANCE:
+            if not difference.abs().max() <= TOLERANCE:
                 return None
     return fused
+
+
+@torch.inference_mode()
+def may_share(fused: FusedDecoder, *, floor: int, vocabulary: int, max_length: int) -> bool:
+    """Tell whether texts may share what they begin with, for `last` pooling.
+
+    The vectors must be those without sharing, up to rounding, and with a floor have the same bits in
+    any company.
+
+    Args:
+        fused: The pass.
+        floor: Rows of every product at least; 0 where vectors depend on their company in any case.
+        vocabulary: Token ids there are.
+        max_length: Tokens of the longest text.
+    """
+    room = max_length - _SHARED_TOKENS
+    if not fused.is_causal or room < 1:
+        return False
+    ids = [(104_729 * place + 7) % vocabulary for place in range(_SHARED_TOKENS)]
+    beginning = fused.begin(ids, floor=floor)
+
+    def embed(rows: Rows, *, floor: int, shared: Beginning | None = beginning) -> torch.Tensor:
+        return fused.embed([[*ids, *row] for row in rows], "last", floor=floor, beginning=shared)
+
+    rows = [[number % vocabulary] * min(number, room) for number in (1, 2, 9, 40)]
+    found, wanted = (
+        nn.functional.normalize(embed(rows, floor=floor, shared=shared), dim=-1)
+        for shared in (beginning, None)
+    )
+    if not (found - wanted).abs().max() <= TOLERANCE:
+        return False
+    floors = [floor]
+    return not floor or find_floor(embed, vocabulary=vocabulary, max_length=room, floors=floors) > 0
 
 
 def _is_known(decoder: Any) -> bool:

@@ -2,21 +2,26 @@
 
 Owns the choice of the pass, made once a network: fused where a trial allows it (`fused_trial`), else the
 ordinary packed pass, and in either case with as many rows a product as make vectors independent of their
-company, where any number does (`invariance`). The rule: which pass ran is part of `arithmetic`, because
-two passes agree up to rounding alone.
+company, where any number does (`invariance`). What texts behind one prompt begin with is computed once.
+The rule: which pass ran is part of `arithmetic`, because two passes agree up to rounding alone, and
+whether a text's beginning is shared follows from the text and its prompt.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import torch
 
 from harness.models.forward import Rows, embed_rows
-from harness.models.fused_decoder import FusedDecoder
-from harness.models.fused_trial import fuse
+from harness.models.fused_decoder import Beginning, FusedDecoder
+from harness.models.fused_trial import fuse, may_share
 from harness.models.invariance import find_floor
 from harness.models.network import Network
+
+_FEWEST_SHARED, _LEAST_SHARE = 4, 1 / 8
+"""Tokens of a beginning, and its share of a text's other ones, from which on copying its keys pays."""
 
 
 class Inference:
@@ -28,6 +33,7 @@ class Inference:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._beginnings: dict[str, Beginning | None] = {}
 
     @cached_property
     def arithmetic(self) -> str:
@@ -45,16 +51,30 @@ class Inference:
         way += ", merged" if self._network.is_merged else ""
         return f"torch {torch.__version__}, {processor}, {weight.dtype}, {threads} threads{way}"
 
-    @torch.inference_mode()
-    def embed(self, rows: Rows) -> torch.Tensor:
-        """Return the vectors [texts, width] of texts' token ids, not normalised."""
-        return self._embed(rows, floor=self._floor)
+    def begin(self, prompt: str) -> Beginning | None:
+        """Return what texts behind `prompt` begin with, computed once; None where nothing is shared."""
+        if prompt not in self._beginnings:
+            network = self._network
+            ids = network.tokenizer.beginning(prompt, network.config.max_length)
+            fused = self._sharing if len(ids) >= _FEWEST_SHARED else None
+            self._beginnings[prompt] = None if fused is None else fused.begin(ids, floor=self._floor)
+        return self._beginnings[prompt]
 
-    def _embed(self, rows: Rows, *, floor: int) -> torch.Tensor:
+    def embed(self, rows: Rows, beginning: Beginning | None = None) -> torch.Tensor:
+        """Return the vectors [texts, width] of texts' token ids, not normalised.
+
+        Args:
+            rows: Token ids; each `shares` the beginning if there is one.
+            beginning: What was computed of all of them before.
+        """
+        return self._embed(rows, floor=self._floor, beginning=beginning)
+
+    @torch.inference_mode()
+    def _embed(self, rows: Rows, *, floor: int, beginning: Beginning | None = None) -> torch.Tensor:
         network = self._network
-        if self._fused is not None:
-            return self._fused.embed(rows, network.config.pooling, floor=floor)
-        return embed_rows(network.decoder, rows, network.config.pooling, floor=floor)
+        if self._fused is None:
+            return embed_rows(network.decoder, rows, network.config.pooling, floor=floor)
+        return self._fused.embed(rows, network.config.pooling, floor=floor, beginning=beginning)
 
     @cached_property
     def _fused(self) -> FusedDecoder | None:
@@ -63,5 +83,29 @@ class Inference:
 
     @cached_property
     def _floor(self) -> int:
-        size = int(self._network.decoder.get_input_embeddings().weight.shape[0])
-        return find_floor(self._embed, vocabulary=size, max_length=self._network.config.max_length)
+        length = self._network.config.max_length
+        return find_floor(self._embed, vocabulary=self._vocabulary, max_length=length)
+
+    @cached_property
+    def _sharing(self) -> FusedDecoder | None:
+        """The fused pass, if texts may share what they begin with."""
+        config = self._network.config
+        if self._fused is None or config.pooling != "last":
+            return None
+        may = may_share(
+            self._fused,
+            floor=self._floor,
+            vocabulary=self._vocabulary,
+            max_length=config.max_length,
+        )
+        return self._fused if may else None
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self._network.decoder.get_input_embeddings().weight.shape[0])
+
+
+def shares(row: Sequence[int], beginning: Beginning) -> bool:
+    """Tell whether a text begins so, and is short enough for sharing to pay."""
+    num = len(beginning.ids)
+    return num >= _LEAST_SHARE * (len(row) - num) and tuple(row[:num]) == beginning.ids

@@ -32,19 +32,20 @@ class Pass(Protocol):
 
 
 @torch.inference_mode()
-def find_floor(embed: Pass, *, vocabulary: int, max_length: int) -> int:
+def find_floor(embed: Pass, *, vocabulary: int, max_length: int, floors: Sequence[int] = _FLOORS) -> int:
     """Return the fewest rows a product needs for vectors that do not depend on their company.
 
     Args:
         embed: The pass as it will be used.
         vocabulary: Token ids there are.
         max_length: Tokens of the longest text.
+        floors: What is tried.
 
     Returns:
         A floor for `embed`; 0 if no floor that was tried makes them independent.
     """
     rows = _made_up(vocabulary, sorted({min(length, max_length) for length in _LENGTHS}))
-    for floor in _FLOORS:
+    for floor in floors:
         alone = [embed([row], floor=floor)[0] for row in rows]
         if all(
             _is_same(embed, rows, alone, floor=floor, tokens=tokens, place=place)

@@ -132,3 +132,13 @@ def test_tiers_and_tasks_that_overlap_share_texts_where_company_does_not_matter(
     other = ToyEmbedder(arithmetic="rounded elsewhere")
     _encoder(other, EmbeddingCache(tmp_path)).encode_texts(["a"], side="document", task="SciFact")
     assert other.num_encoded == 1
+
+
+def test_a_text_that_holds_its_prompt_is_another_entry_than_one_behind_it(tmp_path: Path) -> None:
+    embedder = ToyEmbedder(arithmetic="exact")
+    cache = EmbeddingCache(tmp_path)
+    behind = _encoder(embedder, cache).encode_texts(["one two"], side="query", task="T")
+    plain = StudyEncoder(embedder, prompts=PromptConfig(), name="variant", revision="r", cache=cache)
+    within = plain.encode_texts(["q: one two"], side="query", task="T")
+    assert embedder.calls == [["q: one two"], ["q: one two"]]
+    assert np.array_equal(behind, within)

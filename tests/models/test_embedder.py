@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.errors import DataError, HarnessError, ProbeError
 from harness.models.embedder import Embedder
+from harness.models.fused_decoder import FusedDecoder
 
 _TEXTS = ["river", "The committee will meet again on Thursday.", "", "word " * 90, "river"]
 
@@ -44,11 +45,47 @@ def test_batching_moves_no_vector(embedder: Embedder, batch_tokens: int) -> None
     )
 
 
-def test_a_prompt_is_put_before_the_text_as_it_is(embedder: Embedder) -> None:
-    np.testing.assert_array_equal(
-        embedder.encode(["river", "lamp"], prompt="query: "),
-        embedder.encode(["query: river", "query: lamp"]),
-    )
+@pytest.mark.parametrize("prompt", ["query: ", "Instruct: find the committee.\nQuery: ", "The", ""])
+def test_a_prompt_is_put_before_the_text_as_it_is(embedder: Embedder, prompt: str) -> None:
+    # Some of them join the prompt's last characters in a token.
+    texts = [
+        "river",
+        "",
+        " lamp",
+        "\n",
+        "re",
+        "word " * 90,
+        "is a light, that is all we know of it " * 3,
+    ]
+    found = embedder.encode(texts, prompt=prompt)
+    np.testing.assert_allclose(found, embedder.encode([prompt + text for text in texts]), atol=1e-5)
+    if embedder.arithmetic:
+        for text, vector in zip(texts, found, strict=True):
+            assert np.array_equal(embedder.encode([text], prompt=prompt)[0], vector)
+
+
+def test_a_prompt_goes_through_the_network_once(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompt = "Given a question about plants, find the answer.\nQuery: "
+    if embedder._inference._sharing is None:
+        pytest.skip("this processor's vectors behind a shared beginning depend on their company")
+    seen: list[int] = []
+    start = FusedDecoder._start
+
+    def counted(self: FusedDecoder, rows: list[list[int]], *, skipped: int, floor: int) -> object:
+        seen.append(sum(len(row) - skipped for row in rows))
+        return start(self, rows, skipped=skipped, floor=floor)
+
+    monkeypatch.setattr(FusedDecoder, "_start", counted)
+    texts = ["how do they grow", "where", "what is sugar"]
+    rows = embedder._network.tokenizer.tokenise([prompt + text for text in texts], 64)
+    num_shared = len(embedder._network.tokenizer.beginning(prompt, 64))
+    assert num_shared > 10
+    for _ in range(2):
+        embedder.encode(texts, prompt=prompt)
+    own = sum(map(len, rows)) - len(rows) * num_shared
+    assert seen == [num_shared, own, own]
 
 
 def test_no_texts_give_no_vectors(embedder: Embedder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from transformers import AutoModel
 from harness.models import attention, inference
 from harness.models.embedder import Embedder
 from harness.models.fused_decoder import FusedDecoder
-from harness.models.fused_trial import fuse
+from harness.models.fused_trial import fuse, may_share
 from harness.models.packing import make_layout
 from harness.models.pooling import Pooling, pool
 from tests.models.tiny import DECODERS
@@ -105,6 +106,45 @@ def test_neither_company_nor_order_changes_a_bit(pooling: Pooling) -> None:
     for place, row in enumerate(rows):
         assert torch.equal(fused.embed([row], pooling, floor=256)[0], whole[place])
     assert torch.equal(fused.embed((rows * 5)[::-1], pooling, floor=256)[-len(rows) :].flip(0), whole)
+
+
+@pytest.mark.parametrize("family", [name for name in _FAMILIES if name != "bidirectional"])
+def test_a_shared_beginning_is_computed_once_and_changes_nothing(family: str) -> None:
+    name, settings = _FAMILIES[family]
+    decoder = _decoder(name, **settings)
+    fused = _fused(decoder)
+    ids = list(range(30, 47))
+    rows = [[*ids, *row] for row in _rows()]
+    beginning = fused.begin(ids, floor=256)
+    found = fused.embed(rows, "last", floor=256, beginning=beginning)
+    wanted = _reference(decoder, rows, "last")
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=1e-5)
+    # Alone, and among so many that keys are copied in several parts.
+    for place, row in enumerate(rows):
+        alone = fused.embed([row], "last", floor=256, beginning=beginning)
+        assert torch.equal(alone[0], found[place])
+    many = fused.embed([rows[1]] * 300, "last", floor=256, beginning=beginning)
+    assert torch.equal(many, found[1].expand(300, -1))
+
+
+def test_only_what_keeps_its_bits_in_any_company_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = _fused(_decoder("llama"))
+    trial = {"floor": 256, "vocabulary": 512, "max_length": _MAX_LENGTH}
+    assert not may_share(_fused(_decoder("llama", is_causal=False)), **trial)
+    assert not may_share(fused, **{**trial, "max_length": 24})
+    embed = FusedDecoder.embed
+
+    def disturbed(
+        self: FusedDecoder, rows: list[list[int]], *rest: Any, by: float, **more: Any
+    ) -> torch.Tensor:
+        found = embed(self, rows, *rest, **more)
+        is_changed = more["beginning"] is not None and (by > 1e-4 or len(rows) > 5)
+        return found * (1 + by * torch.arange(found.shape[1])) if is_changed else found
+
+    for by in (1e-3, 1e-6):
+        with monkeypatch.context() as patch:
+            patch.setattr(FusedDecoder, "embed", partialmethod(disturbed, by=by))
+            assert not may_share(fused, **trial)
 
 
 def _another_activation(decoder: Any) -> None:

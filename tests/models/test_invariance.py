@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,11 +96,11 @@ def test_memory_that_runs_out_halves_the_budget_and_changes_nothing(
 
     embed = Inference.embed
 
-    def limited(inference: Inference, rows: Rows) -> torch.Tensor:
+    def limited(inference: Inference, rows: Rows, *rest: Any) -> torch.Tensor:
         sizes.append(sum(map(len, rows)))
         if sizes[-1] > 300:
             raise torch.OutOfMemoryError("no room")
-        return embed(inference, rows)
+        return embed(inference, rows, *rest)
 
     monkeypatch.setattr(Inference, "embed", limited)
     found = short.encode(texts)
