@@ -8,6 +8,7 @@ is checked without importing mteb.
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from typing import Any
 
 import mteb
@@ -35,6 +36,11 @@ def new_task(name: str, limits: Limits = _WHOLE) -> Any:
     try:
         task = mteb.get_task(name, eval_splits=limits.splits, hf_subsets=limits.subsets)
     except KeyError as error:
+        if name in task_types():
+            raise DataError(
+                f"the installed mteb {metadata.version('mteb')} has no task {name}",
+                cure="install a version that has it, or leave the task out",
+            ) from error
         raise DataError(
             f"unknown task {name!r}.{did_you_mean(name, task_types())}",
             cure="a task is named as in mteb, such as SciFact or STSBenchmark",

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.data.mirrors import find_repository
-from harness.errors import AbsentDataError, HarnessError
+from harness.errors import AbsentDataError, DataError, HarnessError
 from harness.evaluation.bm25 import BM25, evaluate_bm25_mteb
 from harness.evaluation.catalogue import new_task
 from harness.evaluation.encoder import Competitor
@@ -25,6 +26,7 @@ from harness.evaluation.task_scores import Circumstances, scores_without_value
 from harness.identity.provenance import package_versions
 from harness.records.schema import State
 from harness.study.benchmarks import Limits
+from harness.study.catalogue import task_types
 
 _Evaluate = Callable[[str, Limits], list[Score]]
 
@@ -59,13 +61,15 @@ def evaluate_model(
 
     Raises:
         HarnessError: If the model or a task is unknown, or a mirror is not there: nothing has run then.
+            A task of mteb that the installed one lacks fails alone.
     """
     limits = dict(tasks) if isinstance(tasks, Mapping) else dict.fromkeys(tasks, Limits())
     with preserved_random_state(), without_bars(), limited_threads(threads):
         # What is wrong for all tasks is said before any has run.
         with use_mirrors(mirrors):
             for task in tasks:
-                new_task(task, limits[task])
+                if task not in task_types():
+                    new_task(task, limits[task])
         evaluate = _evaluator(model, mirrors=mirrors, output=output, batch_size=batch_size)
         scores: list[Score] = []
         for task in tasks:
@@ -103,10 +107,13 @@ def _attempt(task: str, limits: Limits, evaluate: _Evaluate) -> list[Score]:
     except Exception as error:  # a fault inside mteb or the model must not lose the other tasks
         _log.exception("%s failed", task)
         reason = f"{type(error).__name__}: {error}"
-    job = new_task(task, limits)
-    circumstances = Circumstances(
-        dataset_revision=str(job.metadata.revision), evaluator=EVALUATOR, versions=package_versions()
-    )
+    circumstances = Circumstances(evaluator=EVALUATOR, versions=package_versions())
+    try:
+        job = new_task(task, limits)
+    except DataError:
+        nothing = {"split": "", "subset": "", "metric": "", "state": state, "reason": reason}
+        return [circumstances.score(task=task, task_type=task_types()[task], **nothing)]
+    circumstances = replace(circumstances, dataset_revision=str(job.metadata.revision))
     # Braces in a reason are no places to fill in.
     reason = reason.replace("{", "{{").replace("}", "}}")
     return scores_without_value(job, job.hf_subsets, circumstances, state=state, reason=reason)

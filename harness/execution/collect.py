@@ -7,7 +7,7 @@ every cell of the study gets a record; one that has no score says why and which 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,9 @@ from harness.records.summary import Member as MemberSummary
 from harness.records.summary import RowSummary, StudySummary, SuiteSummary, write_summary
 from harness.stages.evaluate import SCORES_NAME
 from harness.study import Study
+from harness.study.benchmarks import Limits
 from harness.study.catalogue import task_types
+from harness.study.task_facts import subset_languages
 from harness.study.training_sets import declared_in_domain
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def collect(
                     scores = read_scores(store.fetch("evaluate", name) / SCORES_NAME)
                     records.extend(score.to_record(**shared) for score in scores)
                 else:
-                    records.append(_unscored(plan, study, name, task, shared, told))
+                    records.extend(_unscored(plan, study, name, task, shared, told))
     return _summarise(study, plan), records
 
 
@@ -124,7 +126,8 @@ def _unscored(
     task: str,
     shared: Mapping[str, Any],
     told: _Told,
-) -> Record:
+) -> Iterator[Record]:
+    """Yield a record without value for each subset of a task: each language shows what it lacks."""
     behind = (*plan.lineage(name), *(plan.steps[name].after if name else ()))
     culprit = next((step for step in behind if step in told.failures), None)
     rerun = f"harness run {study.path}"
@@ -138,17 +141,20 @@ def _unscored(
             state = "missing"
             reason = f"{first_line}: {bring}, then harness retry {study.path} --missing"
     evaluator = study.suites[shared["suite"]].evaluator
-    return Record(
-        **shared,
-        task=task,
-        task_type=task_types().get(task, "Retrieval" if evaluator == "beir" else ""),
-        split="test",
-        subset="default",
-        metric="",
-        state=state,  # type: ignore[arg-type]
-        reason=reason,
-        evaluator=evaluator,
-    )
+    languages = subset_languages(task if evaluator == "mteb" else "")
+    for subset in Limits.of(plan.steps[name].config if name else {}).subsets or languages:
+        yield Record(
+            **shared,
+            task=task,
+            task_type=task_types().get(task, "Retrieval" if evaluator == "beir" else ""),
+            split="test",
+            subset=subset,
+            languages=languages.get(subset, ()),
+            metric="",
+            state=state,  # type: ignore[arg-type]
+            reason=reason,
+            evaluator=evaluator,
+        )
 
 
 def _summarise(study: Study, plan: Plan) -> StudySummary:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from harness.records.overlap import Overlap
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
-from harness.tables.language_groups import PART_AXES
+from harness.tables.language_groups import PART_AXES, labels
 from harness.tables.measured import FACTS, Measured, Place, read_measured
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def coded_frame(
 
     measured = read_measured(summary, records, metric=metric, by=by)
     rows = [(row, member) for row in summary.rows for member in row.members]
-    places = list(_places(summary, measured, by))
+    places = list(_places(summary, measured, by, records))
     # Members one after the other, each with all places.
     member = np.repeat(np.arange(len(rows)), len(places))
     place = np.tile(np.arange(len(places)), len(rows))
@@ -100,15 +100,23 @@ def coded_frame(
     return pd.DataFrame(columns)
 
 
-def _places(summary: StudySummary, measured: Measured, by: Sequence[str]) -> Iterator[Place]:
+def _places(
+    summary: StudySummary, measured: Measured, by: Sequence[str], records: Sequence[Record]
+) -> Iterator[Place]:
     """Give the places that every row should have, in the study's order."""
-    parts: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    parts: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
     for of, task, part in measured.places:
-        parts.setdefault((of, task), []).append(part)
+        parts.setdefault((of, task), {})[part] = None
+    lacking: dict[tuple[str, str], dict[tuple[str, ...], None]] = {}
+    for record in records if by else ():
+        key = (record.suite, record.task)
+        if key not in parts:
+            lacking.setdefault(key, {}).update(dict.fromkeys(labels(record.languages, tuple(by))))
     for suite in summary.suites:
         for name in suite.tasks:
-            # Of a task that nobody measured the parts are not known.
-            known = parts.get((suite.name, name), [("",) * len(by)])
+            # A task that nobody measured takes the parts that it would have, if that is known.
+            key = (suite.name, name)
+            known = parts.get(key) or lacking.get(key) or {("",) * len(by): None}
             yield from ((suite.name, name, part) for part in known)
 
 

@@ -44,7 +44,9 @@ def test_data_without_the_split_that_is_scored_is_named_and_nothing_else_is_lost
     table = json.loads((desk.report / "table.json").read_text())
     text = json.dumps(table)
     assert "mteb/scifact" in text
-    assert f"harness run {desk.study}" in text
+    assert (
+        f"harness prefetch {desk.study} --to MIRROR, then harness retry {desk.study} --missing" in text
+    )
 
     status = json.loads(desk.harness("status", "--json").stdout)
     assert status["counts"]["failed"] == steps["failed"]

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.evaluation.foreign import evaluate_model
 from harness.execution.journal import Journal
 from harness.models.embedder import Embedder
 from tests.evaluation.bench import Bench
@@ -147,6 +149,24 @@ def test_a_split_that_the_mirror_lacks_is_missing_in_its_cell_alone(
     again = bench.run()
     assert len(again.done) == 1
     assert {record.state for record in bench.records(again)} == {"ok"}
+
+
+def test_a_task_that_the_installed_mteb_lacks_fails_its_cell_alone(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = sys.modules["mteb.get_tasks"]._TASKS_REGISTRY
+    monkeypatch.delitem(registry, "Banking77Classification")
+    records = bench.by_task(bench.run())
+    assert records["STSBenchmark"].state == "ok"
+    assert records["Banking77Classification"].state == "failed"
+    assert "has no task Banking77Classification" in records["Banking77Classification"].reason
+    (model,) = [
+        bench.store.folder("base", name) for name, one in bench.plan.steps.items() if one.stage == "base"
+    ]
+    tasks = ["Banking77Classification", "STSBenchmark"]
+    failed, scored = evaluate_model(str(model), tasks, mirrors=[bench.mirror], output=tmp_path / "out")
+    assert (failed.task, failed.state, scored.state) == ("Banking77Classification", "failed", "ok")
+    assert "has no task Banking77Classification" in failed.reason
 
 
 def test_a_disk_that_takes_no_journal_does_not_end_the_run(

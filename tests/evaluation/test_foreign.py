@@ -96,7 +96,7 @@ def test_a_task_without_data_takes_no_other_with_it(
         str(tiny_base), ["NFCorpus", "STSBenchmark"], mirrors=[mirror], output=tmp_path
     )
     failed, done = scores
-    assert (failed.task, failed.state, failed.value) == ("NFCorpus", "failed", None)
+    assert (failed.task, failed.state, failed.value) == ("NFCorpus", "missing", None)
     assert "mteb/nfcorpus is not in the mirror" in failed.reason
     assert (done.task, done.state) == ("STSBenchmark", "ok")
     assert {score.task for score in read_scores(tmp_path / "scores.jsonl")} == {
