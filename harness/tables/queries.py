@@ -121,7 +121,7 @@ class QueryScores:
             "subset", codes, names
         )
         keys = (keys << _QUERY_BITS) + self._renumbered("query_id", codes, names)
-        values = _chunk(part["value"]).to_numpy(zero_copy_only=False).astype(np.float32)
+        values = _numbers(_chunk(part["value"])).astype(np.float32)
         changes = np.zeros(part.num_rows, dtype=bool)
         changes[0] = True
         for name in (*_OWNER, *_PLACE, "unit"):
@@ -196,6 +196,13 @@ def _chunk(column: Any) -> Any:
     return column
 
 
+def _numbers(chunk: Any) -> npt.NDArray[Any]:
+    """Return an Arrow array of numbers, none of them null; its own method would load pandas for it."""
+    import numpy as np
+
+    return np.from_dlpack(chunk)
+
+
 def _codes(column: Any) -> tuple[IntArray, list[Any]]:
     """Return a column as small numbers, and the values that they stand for."""
     import numpy as np
@@ -205,7 +212,7 @@ def _codes(column: Any) -> tuple[IntArray, list[Any]]:
     if not pa.types.is_dictionary(chunk.type):
         chunk = chunk.dictionary_encode(null_encoding="encode")
     return (
-        chunk.indices.to_numpy(zero_copy_only=False).astype(np.int64),
+        _numbers(chunk.indices).astype(np.int64),
         chunk.dictionary.to_pylist(),
     )
 

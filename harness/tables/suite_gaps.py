@@ -96,11 +96,13 @@ class _Book:
         if unread:
             places = wanted.parts[names.index(unread[0])]
             reason += "; " + self._explain_cells(row, [self._wanted.cells[one] for one in places]).reason
+        # Its own file too, where that is not there: nothing else would name it.
+        absent = [one for one in (wanted.facts.name, *lacking) if (row, one) not in self._lines]
         return Gap(
             task=wanted.facts.name,
             state="partial_aggregate",
             reason=reason,
-            files=tuple(f"{one}.json" for one in lacking if one not in unread),
+            files=tuple(f"{one}.json" for one in absent if folder),
             folder=folder,
         )
 

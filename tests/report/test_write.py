@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.report.write import RENDERERS, render_one, render_report, write_report
+from tests.conftest import REPOSITORY
 from tests.tables.fake_study import make_records, make_summary
 
 HEAVY = ("torch", "ray", "mteb", "transformers", "datasets", "sentence_transformers", "beir", "pandas")
@@ -73,3 +74,16 @@ def test_nothing_heavy_is_imported_to_write_a_report() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_study_with_scores_by_query_has_its_table_without_pandas() -> None:
+    folder = REPOSITORY / "results" / "quickstart"
+    assert (folder / "per_query.parquet").is_file()
+    code = (
+        "import sys\nfrom harness.cli.main import app\n"
+        f"app(['tables', {str(folder)!r}], standalone_mode=False)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "quickstart" in done.stdout
+    assert done.stderr.splitlines()[-1] == "[]"

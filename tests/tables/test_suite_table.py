@@ -107,6 +107,15 @@ def test_the_parts_of_an_aggregate_stand_for_it_where_it_has_no_file(results: Pa
     )
 
 
+def test_where_an_aggregate_and_a_part_are_gone_both_are_named(results: Path) -> None:
+    for name in ("CQADupstackRetrieval.json", "CQADupstackTexRetrieval.json"):
+        (results / "org__small" / REVISION / name).unlink()
+    (row,) = _table(results).rows
+    assert row.coverage == "55/56"
+    (told,) = row.footnotes
+    assert told.endswith("/ has no CQADupstackRetrieval.json, CQADupstackTexRetrieval.json")
+
+
 def test_an_aggregate_stands_for_its_parts_where_none_is_there(results: Path) -> None:
     for path in (results / "org__small" / REVISION).glob("CQADupstack*Retrieval.json"):
         if path.stem != "CQADupstackRetrieval":
