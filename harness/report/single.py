@@ -5,7 +5,6 @@ Owns the choice of renderer. The rule: a table looks the same here as inside of 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 
@@ -13,7 +12,7 @@ from harness.report.delimited import render_csv_table
 from harness.report.latex import render_latex_table
 from harness.report.markdown import render_table
 from harness.report.page import render_fragment_of
-from harness.report.structured import plain_table
+from harness.report.structured import dump, plain_table
 from harness.tables.table import Table
 
 
@@ -33,5 +32,5 @@ def render_single(table: Table, form: str, *, factors: Sequence[str] = ()) -> st
     if form == "html":
         return render_fragment_of([table])
     if form == "json":
-        return json.dumps(plain_table(table), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return dump(plain_table(table))
     return render_table(table)

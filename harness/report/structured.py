@@ -10,6 +10,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from msgspec import to_builtins
 
 from harness.report.content import Report
@@ -19,7 +20,14 @@ from harness.tables.table import Cell, Column, Row, Table
 
 def render_json(report: Report) -> str:
     """Return `table.json`."""
-    return json.dumps(as_plain(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return dump(as_plain(report))
+
+
+def dump(plain: Any) -> str:
+    """Return JSON types as indented text, as `json.dumps` writes them, in a third of its time."""
+    # Python's encoder indents in Python; without indents it is C, and tells numbers as before.
+    flat = json.dumps(plain, ensure_ascii=False, allow_nan=False)
+    return msgspec.json.format(flat, indent=1) + "\n"
 
 
 def as_plain(report: Report) -> dict[str, Any]:

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.records.schema import Record
 from harness.records.summary import StudySummary
 from harness.report.content import Report
 from harness.report.delimited import render_csv
 from harness.report.markdown import escape, render_markdown
-from harness.report.structured import render_json
+from harness.report.structured import dump, render_json
 from tests.report.hostile import make_hostile
 
 
@@ -127,3 +129,18 @@ def test_the_signature_follows_the_records(summary: StudySummary, records: list[
     assert re.search(r"records [0-9a-f]{12}$", same)
     assert "mteb 2.26.24" in same
     assert "seeds 0 1" in same
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(st.characters(exclude_categories=["Cs"])),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=20,
+    )
+)
+def test_json_has_the_bytes_that_the_standard_library_writes(plain: object) -> None:
+    assert dump(plain) == json.dumps(plain, indent=1, ensure_ascii=False) + "\n"
