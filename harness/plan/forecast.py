@@ -92,20 +92,13 @@ def over_budget(study: Study, expected: Forecast, *, by_middle: bool = False) ->
         study: With its budget.
         expected: Its forecast.
         by_middle: Whether the middle of a range decides, in place of its upper end.
-
-    Raises:
-        StudyError: If there is no price to hold money against.
     """
     found = []
     for name, unit in _UNITS.items():
         limit, cost = getattr(study.budget, name), getattr(expected, name)
-        if limit is None:
+        # A study without a price has no limit in money.
+        if limit is None or cost is None:
             continue
-        if cost is None:
-            raise StudyError(
-                f"{study.path}: budget.money: there is no price to hold it against",
-                cure="give `resources.price_per_gpu_hour`",
-            )
         if (cost.middle if by_middle else cost.high) > limit:
             found.append(
                 f"{study.path}: budget.{name}: {show(cost)} {unit} expected, the budget is {limit:g}"

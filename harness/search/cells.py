@@ -30,9 +30,9 @@ from harness.search.size import count_trained
 from harness.stages.evaluate import SCORES_NAME
 from harness.study import Recipe, Study, Variant
 from harness.study.expression import Cell, Expression, parse_expression
+from harness.study.factors import level_name
 from harness.study.search import Search
 from harness.study.space import Point, overrides_of, resolve_point
-from harness.study.variants import level_name
 from harness.tables.aggregate import Score
 from harness.tables.scores import Scores
 from harness.tables.table import SeedValue

@@ -20,7 +20,7 @@ from harness.search.cells import Cells
 from harness.search.ledger import FAILURE, SEEDED, Ledger
 from harness.search.plots import draw_plots
 from harness.search.results import best_trials, measure_noise, repeated_values
-from harness.study.variants import level_name
+from harness.study.factors import level_name
 
 PAGE_NAME = "search.html"
 

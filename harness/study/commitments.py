@@ -62,7 +62,7 @@ def resolve_comparisons(document: StudyDocument, source: SourceText) -> tuple[Co
     Raises:
         StudyError: For a factor, level or field that is not there.
     """
-    from harness.study.variants import check_levels, read_factors
+    from harness.study.factors import check_levels, read_factors
 
     factors = read_factors(document, source)
     _check_allowed(document.allow, ("allow",), source)

@@ -103,6 +103,7 @@ def load_study(path: Path, *, profile: str | None = None, text: str | None = Non
     document = validate(StudyDocument, source.data, source)
     _check_bases(document, source)
     check_sources(document, source)
+    _check_budget(document, source)
     limits = _resolve_suites(document, source)
     expansion = expand(document, source)
     check_recipes(expansion.variants, document, source)
@@ -137,6 +138,15 @@ def load_study(path: Path, *, profile: str | None = None, text: str | None = Non
             if limit != Limits()
         },
     )
+
+
+def _check_budget(document: StudyDocument, source: SourceText) -> None:
+    if document.budget.money is not None and document.resources.price_per_gpu_hour is None:
+        raise source.error(
+            ("budget", "money"),
+            "there is no price to hold it against",
+            cure="give `resources.price_per_gpu_hour`",
+        )
 
 
 def _check_bases(document: StudyDocument, source: SourceText) -> None:

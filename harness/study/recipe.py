@@ -9,18 +9,27 @@ the two papers where they print one (Anchor Embedding, arXiv 2509.03020; E5-mist
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, strict=False, defer_build=True)
 """Of every type of a study file. Validators take longer to build than most commands run: each is built
 when it is first asked."""
 
-PositiveInt = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"needs a number, not {str(value).lower()}")
+    return value
+
+
+_Number = BeforeValidator(_no_truth)
+"""To Python `true` is 1; to who wrote it, it is a mistake."""
+PositiveInt = Annotated[int, Field(ge=1), _Number]
+Count = Annotated[int, Field(ge=0), _Number]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False), _Number]
+Fraction = Annotated[float, Field(ge=0, le=1), _Number]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

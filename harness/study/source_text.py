@@ -17,6 +17,8 @@ import yaml
 from harness.errors import StudyError
 
 FieldPath = tuple[str | int, ...]
+_MOST_VALUES = 200_000
+"""Of one file. Aliases of aliases make a short file as long as one likes."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -87,18 +89,8 @@ def read_source(path: Path, *, text: str | None = None) -> SourceText:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path}: cannot be read: {error}") from error
-    loader = _Loader(text)
     lines: dict[FieldPath, int] = {}
-    try:
-        node = loader.get_single_node()
-        data = _convert(loader, node, (), lines, path) if node is not None else None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise StudyError(f"{path}:{line}: not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StudyError(f"{path}: not YAML: {error}") from error
-    finally:
-        loader.dispose()
+    data = _parse(text, path, lines)
     if not isinstance(data, dict):
         raise StudyError(
             f"{path}:1: needs a mapping of fields, this file holds {_describe(data)}",
@@ -107,10 +99,40 @@ def read_source(path: Path, *, text: str | None = None) -> SourceText:
     return SourceText(path=path, data=data, lines=lines)
 
 
+def _parse(text: str, path: Path, lines: dict[FieldPath, int]) -> Any:
+    """Return the plain values of a YAML text, and note the line of each."""
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            return _convert(loader, node, (), lines, path) if node is not None else None
+        finally:
+            loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise StudyError(
+            f"{path}:{line}: not YAML: a character that no text has, {chr(error.character)!r}"
+        ) from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise StudyError(f"{path}:{line}: not YAML: {error.problem or error.context}") from error
+    except RecursionError as error:
+        raise StudyError(
+            f"{path}: nested too deeply, or an alias (`*name`) stands within what it names"
+        ) from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise StudyError(f"{path}: not YAML: {error}") from error
+
+
 def _convert(
     loader: _Loader, node: yaml.Node, where: FieldPath, lines: dict[FieldPath, int], path: Path
 ) -> Any:
     lines.setdefault(where, node.start_mark.line + 1)
+    if len(lines) > _MOST_VALUES:
+        raise StudyError(
+            f"{path}: more than {_MOST_VALUES:,} values",
+            cure="aliases (`*name`) stand for all that they name: do not nest them",
+        )
     if isinstance(node, yaml.MappingNode):
         return _convert_mapping(loader, node, where, lines, path)
     if isinstance(node, yaml.SequenceNode):
@@ -127,6 +149,11 @@ def _convert_mapping(
         if not isinstance(key_node, yaml.ScalarNode):
             raise StudyError(f"{path}:{line}: a field's name must be a plain word")
         key = key_node.value
+        if key == "<<":
+            raise StudyError(
+                f"{path}:{line}: fields are not merged with `<<`",
+                cure="write them out, or name the whole with an alias: `weak_data: *data`",
+            )
         if key in result:
             raise StudyError(
                 f"{path}:{line}: {dotted((*where, key))} stands twice, "

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.study.recipe import STRICT, Count, Fraction, PositiveFloat, PositiveInt
+from harness.study.recipe import STRICT, Count, Fraction, PositiveInt
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=80)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -175,7 +175,7 @@ class MixtureSource:
     __pydantic_config__ = STRICT
 
     kind: Literal["mixture"]
-    parts: Annotated[dict[PartName, Annotated[PositiveFloat, Field(le=1)]], Field(min_length=1)]
+    parts: Annotated[dict[PartName, Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     """Source of the study or of the catalogue (or `SOURCE/PAIRS`) -> share of its pairs that is
     taken."""
     seed: Count = 0

@@ -52,7 +52,7 @@ def describe(
     error: ValidationError, kind: Any, data: Any, source: SourceText, *, below: FieldPath = ()
 ) -> StudyError:
     """Return pydantic's findings as one `StudyError`."""
-    found = error.errors(include_url=False, include_context=True)
+    found = _without_consequences(error.errors(include_url=False, include_context=True))
     lines = []
     for item in found[:_MAX_SHOWN]:
         where = _path_in_data(item["loc"], data)
@@ -61,6 +61,18 @@ def describe(
     if len(found) > _MAX_SHOWN:
         lines.append(f"... and {len(found) - _MAX_SHOWN} more")
     return StudyError("\n".join(lines), cure="`harness schema` lists every field and its type")
+
+
+def _without_consequences(found: list[Any]) -> list[Any]:
+    """Leave out lists that are too short because of what is wrong with their items."""
+    places = [item["loc"] for item in found]
+
+    def follows(item: Any) -> bool:
+        where = item["loc"]
+        inner = (place for place in places if len(place) > len(where))
+        return item["type"] == "too_short" and any(place[: len(where)] == where for place in inner)
+
+    return [item for item in found if not follows(item)]
 
 
 def _path_in_data(location: tuple[int | str, ...], data: Any) -> FieldPath:
@@ -89,13 +101,32 @@ def _problem(item: Any, where: FieldPath, kind: Any) -> str:
         expected = item["ctx"]["expected"]
         choices = [choice.strip(" '") for choice in expected.replace(" or ", ",").split(",")]
         return f"{seen!r} is not one of {expected}.{did_you_mean(str(seen), choices)}"
+    if item["type"] == "union_tag_invalid":
+        tags = [tag.strip(" '") for tag in item["ctx"]["expected_tags"].split(",")]
+        named, tag = item["ctx"]["discriminator"].strip("'"), str(item["ctx"]["tag"])
+        return f"{named}: {tag!r} is not one of {', '.join(tags)}.{did_you_mean(tag, tags)}"
     if item["type"] == "string_pattern_mismatch":
         return f"{seen!r} does not match {item['ctx']['pattern']}"
     if item["type"] == "value_error":
         # Raised by our own types, which say what is wrong in full.
         return str(item["ctx"]["error"])
-    message = item["msg"][0].lower() + item["msg"][1:]
-    return f"{message}, not {_show(seen)}"
+    return f"{_expected(item)}, not {_show(seen)}"
+
+
+_KINDS = {"tuple_type": "a list", "list_type": "a list", "bool_type": "true or false"}
+_KINDS |= dict.fromkeys(("dict_type", "dataclass_type"), "a mapping of fields to values")
+
+
+def _expected(item: Any) -> str:
+    """Return what should be there, in the words of YAML."""
+    if item["type"] in _KINDS:
+        return f"needs {_KINDS[item['type']]}"
+    if item["type"] == "too_short":
+        return f"needs {item['ctx']['min_length']} or more"
+    if item["type"] == "union_tag_not_found":
+        return f"needs a field {item['ctx']['discriminator']}, which says what the others are"
+    message: str = item["msg"]
+    return message[0].lower() + message[1:]
 
 
 def _show(value: Any) -> str:

@@ -1,7 +1,8 @@
 """Factors and levels to variants: every combination as one fully resolved recipe.
 
-Owns the designs (cross product, one at a time), linked levels, seeds and replicates. The rule: a
-variant is resolved in full before anything runs, so a mistake in any level is found at once.
+Owns the designs (cross product, one at a time), linked levels, seeds and replicates. The rules: a
+variant is resolved in full before anything runs, so a mistake in any level is found at once; and no
+field is set twice in one row.
 """
 
 from __future__ import annotations
@@ -9,20 +10,22 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import did_you_mean
 from harness.study.document import StudyDocument
+from harness.study.factors import Levels, Override, check_levels, read_factors, resolve_baseline
 from harness.study.profiles import set_path
 from harness.study.recipe import Recipe
 from harness.study.source_text import FieldPath, SourceText, dotted
-from harness.study.validation import allowed_fields, describe
+from harness.study.validation import describe
 
 _RECIPE = TypeAdapter(Recipe)
+_MOST_VARIANTS = 200_000
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
 
 
@@ -50,114 +53,6 @@ class Expansion:
     """The baseline's recipe as plain values, defaults left out: where a search starts."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Override:
-    """One field that a level sets, and where the file says so."""
-
-    target: FieldPath
-    value: Any
-    where: FieldPath
-
-
-_Levels = dict[str, list[_Override]]
-
-
-def read_factors(document: StudyDocument, source: SourceText) -> dict[str, _Levels]:
-    """Return factor -> level -> overrides.
-
-    Raises:
-        StudyError: For an empty factor, a duplicate level, or a field that no recipe has.
-    """
-    return {name: _read_factor(name, levels, source) for name, levels in document.factors.items()}
-
-
-def _read_factor(name: str, levels: Any, source: SourceText) -> _Levels:
-    where: FieldPath = ("factors", name)
-    if not isinstance(levels, (list, dict)):
-        raise source.error(where, f"a factor is a list of values or a mapping of levels, not {levels!r}")
-    if not levels:
-        raise source.error(
-            where, "this factor has no levels", cure="give at least two, or remove the factor"
-        )
-    found: _Levels = {}
-    if isinstance(levels, list):
-        target = tuple(name.split("."))
-        _check_target(target, where, source)
-        for index, value in enumerate(levels):
-            level = level_name(value)
-            if level in found:
-                raise source.error((*where, index), f"level {level!r} stands twice")
-            found[level] = [_Override(target=target, value=value, where=(*where, index))]
-        return found
-    for level, overrides in levels.items():
-        if not isinstance(overrides, dict):
-            raise source.error(
-                (*where, level),
-                f"a level is a mapping of field paths to values, not {overrides!r}",
-                cure="for example `on: {reconstruction.steps: 100}`; `{}` leaves the recipe as it is",
-            )
-        found[level] = []
-        for path, value in overrides.items():
-            target = tuple(path.split("."))
-            _check_target(target, (*where, level, path), source)
-            found[level].append(_Override(target=target, value=value, where=(*where, level, path)))
-    return found
-
-
-def level_name(value: Any) -> str:
-    """Return the name of a level that is given as a bare value."""
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
-
-
-def _check_target(target: FieldPath, where: FieldPath, source: SourceText) -> None:
-    if target == ("seed",):
-        raise source.error(where, "a seed is no factor", cure="list the study's seeds under `seeds`")
-    allowed = allowed_fields(Recipe, target[:-1])
-    if target[-1] not in allowed:
-        known = ", ".join(allowed) if allowed else "no fields"
-        raise source.error(
-            where,
-            f"no recipe has a field {dotted(target)!r}; "
-            f"{dotted(target[:-1]) or 'a recipe'} has: {known}.{did_you_mean(str(target[-1]), allowed)}",
-        )
-
-
-def resolve_baseline(
-    document: StudyDocument, factors: Mapping[str, _Levels], source: SourceText
-) -> dict[str, str]:
-    """Return factor -> level of the baseline; the first level where the study names none."""
-    chosen = {name: next(iter(levels)) for name, levels in factors.items()}
-    chosen.update(check_levels(document.baseline, ("baseline",), factors, source))
-    return chosen
-
-
-def check_levels(
-    given: Mapping[str, Any], where: FieldPath, factors: Mapping[str, _Levels], source: SourceText
-) -> dict[str, str]:
-    """Return factor -> name of the level that is given for it.
-
-    Raises:
-        StudyError: For a factor or level that the study has not.
-    """
-    found = {}
-    for factor, value in given.items():
-        if factor not in factors:
-            raise source.error(
-                (*where, factor),
-                f"no factor {factor!r}; this study has: {', '.join(factors) or 'none'}."
-                f"{did_you_mean(factor, factors)}",
-            )
-        level = level_name(value)
-        if level not in factors[factor]:
-            raise source.error(
-                (*where, factor),
-                f"no level {level!r}; {factor} has: {', '.join(factors[factor])}."
-                f"{did_you_mean(level, factors[factor])}",
-            )
-        found[factor] = level
-    return found
-
-
 def expand(document: StudyDocument, source: SourceText) -> Expansion:
     """Return all variants in the study's order.
 
@@ -170,6 +65,7 @@ def expand(document: StudyDocument, source: SourceText) -> Expansion:
         (check_levels(extra.where, ("replicates", i, "where"), factors, source), extra.seeds)
         for i, extra in enumerate(document.replicates)
     ]
+    _check_size(document, factors, source)
     resolver = _Resolver(document.recipe, factors, source)
     variants = []
     seen: dict[tuple[int, ...], str] = {}
@@ -194,8 +90,23 @@ def expand(document: StudyDocument, source: SourceText) -> Expansion:
         variants=tuple(variants),
         baseline=_label(baseline),
         factors={name: tuple(levels) for name, levels in factors.items()},
-        recipe=_overridden(document.recipe, baseline, factors)[0],
+        recipe=_overridden(document.recipe, baseline, factors, source)[0],
     )
+
+
+def _check_size(document: StudyDocument, factors: Mapping[str, Levels], source: SourceText) -> None:
+    if document.design != "cross":
+        return
+    count = math.prod(map(len, factors.values()))
+    if count > _MOST_VARIANTS:
+        sizes = ", ".join(f"{name}: {len(levels)}" for name, levels in factors.items())
+        raise source.error(
+            ("factors",),
+            f"{count:,} combinations of levels ({sizes}) are more than the {_MOST_VARIANTS:,} that a "
+            "study may have",
+            cure="`design: one-at-a-time` varies one factor at a time; a `search` section looks for the "
+            "best combination",
+        )
 
 
 def _label(levels: Mapping[str, str]) -> str:
@@ -203,7 +114,7 @@ def _label(levels: Mapping[str, str]) -> str:
 
 
 def _combinations(
-    design: str, factors: Mapping[str, _Levels], baseline: dict[str, str]
+    design: str, factors: Mapping[str, Levels], baseline: dict[str, str]
 ) -> Iterator[dict[str, str]]:
     if design == "cross":
         for combination in itertools.product(*factors.values()):
@@ -225,7 +136,7 @@ class _Resolver:
     """
 
     def __init__(
-        self, recipe: dict[str, Any], factors: Mapping[str, _Levels], source: SourceText
+        self, recipe: dict[str, Any], factors: Mapping[str, Levels], source: SourceText
     ) -> None:
         self._recipe, self._factors, self._source = recipe, factors, source
         self._known: dict[tuple[str, tuple[str, ...]], Any] = {}
@@ -259,9 +170,9 @@ class _Resolver:
 
 
 def _resolve(
-    recipe: dict[str, Any], levels: Mapping[str, str], factors: Mapping[str, _Levels], source: SourceText
+    recipe: dict[str, Any], levels: Mapping[str, str], factors: Mapping[str, Levels], source: SourceText
 ) -> Recipe:
-    data, set_by = _overridden(recipe, levels, factors)
+    data, set_by = _overridden(recipe, levels, factors, source)
     try:
         return _RECIPE.validate_python(data)
     except ValidationError as error:
@@ -271,16 +182,34 @@ def _resolve(
 
 
 def _overridden(
-    recipe: dict[str, Any], levels: Mapping[str, str], factors: Mapping[str, _Levels]
+    recipe: dict[str, Any],
+    levels: Mapping[str, str],
+    factors: Mapping[str, Levels],
+    source: SourceText,
 ) -> tuple[dict[str, Any], dict[FieldPath, FieldPath]]:
     """Return the recipe's values at some levels, and where the file sets each that a level sets."""
     data = copy.deepcopy(recipe)
-    set_by: dict[FieldPath, FieldPath] = {}
+    set_by: dict[FieldPath, Override] = {}
     for factor, level in levels.items():
         for override in factors[factor][level]:
+            _check_apart(override, set_by, source)
             set_path(data, override.target, copy.deepcopy(override.value))
-            set_by[override.target] = override.where
-    return data, set_by
+            set_by[override.target] = override
+    return data, {target: override.where for target, override in set_by.items()}
+
+
+def _check_apart(one: Override, set_by: Mapping[FieldPath, Override], source: SourceText) -> None:
+    """Refuse a field that is set twice in one row: the later would win, and nothing would say so."""
+    for target, other in set_by.items():
+        shared = min(len(target), len(one.target))
+        if target[:shared] != one.target[:shared] or other == replace(one, where=other.where):
+            continue
+        raise source.error(
+            one.where,
+            f"sets {dotted(one.target)}, which {dotted(other.where)} on line"
+            f" {source.line_of(other.where)} sets too, in one and the same row",
+            cure="let one factor set a field; levels of two that go together are one factor's",
+        )
 
 
 def _marks_of_overrides(

@@ -166,13 +166,6 @@ def test_a_budget_that_only_the_upper_end_breaks_is_told_and_not_refused(tmp_pat
     assert "budget.gpu_hours" in told
 
 
-def test_money_cannot_be_held_against_no_price(tmp_path: Path) -> None:
-    study, plan = _load(tmp_path, STUDY + "budget: {money: 5}\n")
-    found = forecast(plan, step_costs(plan), set(plan.steps), study)
-    with pytest.raises(StudyError, match=r"budget.money.*no price"):
-        over_budget(study, found)
-
-
 _GRAPHS = st.lists(
     st.tuples(st.floats(0.1, 50), st.lists(st.integers(0, 30), max_size=3)), min_size=1, max_size=25
 )

@@ -110,7 +110,7 @@ WRONG = {
     "level of an unknown field": (
         edited("reconstruction.steps: 2", "reconstruction.stepz: 2"),
         15,
-        ["reconstruction.stepz", "Did you mean 'steps'?"],
+        ["reconstruction.stepz", "Did you mean 'reconstruction.steps'?"],
     ),
     "wrong value in a level": (
         edited("reconstruction.steps: 2", "reconstruction.steps: two"),
