@@ -1,10 +1,10 @@
 """Whether rows that a study compares differ in nothing but what it compares.
 
 Owns the guard of comparisons. The rule: along a factor, two rows may differ in one kind of thing.
-Amounts (steps, batch, negatives, lengths), prompts, number format, package versions and devices are
-guarded: a factor may be about amounts, prompts or number format alone, or about anything else, never
-both. A stage that only one row has is what is compared, and brings its own amounts. What differs beside
-the factor refuses the study, unless the study allows it by name; tables mark it then.
+Amounts (steps, batch, negatives, lengths), prompts, number format, seeds of stages, package versions and
+devices are guarded: a factor may be about one of these alone, or about anything else, never both. A
+stage that only one row has is what is compared, and brings its own amounts. What differs beside the
+factor refuses the study, unless the study allows it by name; tables mark it then.
 """
 
 from __future__ import annotations
@@ -171,6 +171,9 @@ def _kind(name: str) -> str:
         return "prompts"
     if leaf == "dtype":
         return "dtype"
+    if leaf == "seed":
+        # Else rows would not share data order and negatives, and chance would look like an effect.
+        return "seed"
     if leaf in {"warmup_steps", "validate_every"}:
         return _SCHEDULE
     # A stage's name alone: one row has it and the other has it not.
@@ -237,4 +240,10 @@ def _unequal(name: str, one: Any, other: Any) -> Iterator[tuple[str, tuple[str, 
         for key in sorted(one.keys() | other.keys()):
             yield from _unequal(f"{name}.{key}", one.get(key, "none"), other.get(key, "none"))
     else:
-        yield name, (str(one), str(other))
+        yield name, (_show(one), _show(other))
+
+
+def _show(value: Any) -> str:
+    """Return a value as text; texts with blanks at an end, and empty ones, in quotes."""
+    is_word = not isinstance(value, str) or (value != "" and value == value.strip())
+    return str(value) if is_word else repr(value)

@@ -87,6 +87,7 @@ def test_what_the_guard_tells_of_quantities_stands_in_the_table_too(tmp_path: Pa
         "  batch: {a: {contrastive.global_batch: 4, contrastive.steps: 8}, b: {}}\n",
         "  length: {a: {}, b: {contrastive.steps: 9, contrastive.warmup_steps: 2}}\n",
         "  model.dtype: [float32, bfloat16]\n",
+        "  contrastive.seed: [1, 2]\n",
         "  reconstruction: {off: {}, on: {reconstruction.steps: 2, reconstruction.global_batch: 2}}\n",
         "  unused: {a: {}, b: {reconstruction.global_batch: 2, contrastive.temperature: 0.5}}\n",
         "  rate: {a: {}, b: {contrastive.learning_rate: 0.5, contrastive.temperature: 0.5}}\n",
@@ -105,9 +106,10 @@ def test_a_factor_may_be_about_amounts_or_about_anything_else(factor: str, tmp_p
         ("{model.base: big, contrastive.steps: 9}", "contrastive.steps"),
         ("{contrastive.tuning.rank: 4, model.max_length: 9}", "model.max_length"),
         ("{reconstruction.steps: 3, contrastive.steps: 1}", "contrastive.steps"),
+        ("{contrastive.temperature: 0.5, contrastive.seed: 3}", "contrastive.seed"),
     ],
 )
-def test_a_treatment_with_another_amount_prompt_or_format_is_confounded(
+def test_a_treatment_with_another_amount_prompt_format_or_seed_is_confounded(
     level: str, field: str, tmp_path: Path
 ) -> None:
     text = _factor(f"  what: {{a: {{}}, b: {level}}}\n  contrastive.weight_decay: [0.0, 0.1, 0.2]\n")
@@ -120,6 +122,12 @@ def test_a_treatment_with_another_amount_prompt_or_format_is_confounded(
     (allowed,) = _pairs(write_study(tmp_path, f"{text}allow: [{section}]\n"))
     assert allowed.is_allowed
     check_comparable(load_study(path), [allowed])
+
+
+def test_texts_that_end_in_blanks_are_told_in_quotes(tmp_path: Path) -> None:
+    factor = "  what: {a: {}, b: {model.base: big, prompts.query: 'q: '}}\n"
+    (pair,) = _pairs(write_study(tmp_path, _factor(factor)))
+    assert pair.quantities == ("prompts.query 'q: ' against ''",)
 
 
 def test_a_study_declares_which_pairs_it_compares(tmp_path: Path) -> None:
