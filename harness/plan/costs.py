@@ -118,7 +118,7 @@ class _Costs:
         settings = self._plan.steps[source].config if source else None
         what = _what(step.stage, step.config, settings)
         # The plan keeps the resources, which many steps share: one object is one key.
-        key = (step.stage, base, source, what, id(step.resources))
+        key = (step.stage, base, source, what, id(step.resources), bool(step.after))
         if key not in self._costs:
             self._costs[key] = self._estimate(step, self._surroundings(base, source), what)
         return self._costs[key]
@@ -130,7 +130,11 @@ class _Costs:
             base = step.fingerprint if step.stage == "base" else ""
             if "model" in step.inputs:
                 base = self._stands_on(steps[step.inputs["model"]])[0]
-            self._around[step.fingerprint] = base, step.inputs.get("source", "")
+            source = step.inputs.get("source", "")
+            # What is cleaned or mined before has its texts from there; a mixture is no one's.
+            while source and steps[source].stage != "source":
+                source = steps[source].inputs.get("source", "")
+            self._around[step.fingerprint] = base, source
         return self._around[step.fingerprint]
 
     def _surroundings(self, base: str, source: str) -> Surroundings:
@@ -143,7 +147,7 @@ class _Costs:
         )
 
     def _estimate(self, step: Step, around: Surroundings, what: Any) -> StepCost:
-        work = work_of(step.stage, step.config, around)
+        work = work_of(step.stage, step.config, around, is_spared=bool(step.after))
         known = self._known.get((step.stage, step.resources.gpus > 0), ())
         basis, like = _most_like(known, base=_base_key(around), work=work, what=what)
         if basis is None:
@@ -193,10 +197,13 @@ def _what(stage: str, config: Mapping[str, Any], source: Mapping[str, Any] | Non
         names = ("steps", "global_batch", "query_length", "document_length")
         amounts = tuple(settings[name] for name in names)
         return (*amounts, settings.get("num_negatives", 0), settings["tuning"]["method"])
-    if stage == "evaluate":
+    if stage in {"evaluate", "embed"}:
         limits = (tuple(config.get(name) or ()) for name in ("splits", "subsets"))
         held_out = (source or {}).get("num_test")
-        return (config["evaluator"], config["task"], "lexical" in config, held_out, *limits)
+        parts = config.get("num_shards")
+        return (config["evaluator"], config["task"], "lexical" in config, held_out, parts, *limits)
+    if stage == "mine":
+        return canonical_json(config)
     return canonical_json(config) if stage == "base" else None
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from harness.plan.ranges import Range, product
 from harness.study.benchmarks import Limits, beir_tasks
 from harness.study.task_sizes import TaskSize, task_size
+from harness.study.training_sets import training_sets
 
 CHARACTERS_A_TOKEN = Range(2.0, 5.0)
 """Of subword vocabularies: near 2 in scripts that they cut finely, near 5 in English."""
@@ -49,16 +50,28 @@ class Surroundings:
     source_path: str = ""
 
 
-def work_of(stage: str, config: Mapping[str, Any], around: Surroundings) -> Work | None:
-    """Return a step's work; None where the stage moves no tokens, or it cannot be told."""
+def work_of(
+    stage: str, config: Mapping[str, Any], around: Surroundings, *, is_spared: bool = False
+) -> Work | None:
+    """Return a step's work; None where the stage moves no tokens, or it cannot be told.
+
+    Args:
+        stage: Its kind.
+        config: Its configuration.
+        around: What it stands on.
+        is_spared: Whether an evaluation's corpus is encoded by other steps.
+    """
     if stage in {"reconstruct", "contrast"}:
         settings = config["reconstruction" if stage == "reconstruct" else "contrastive"]
         return _of_training(settings, around, num_passes=2 if stage == "reconstruct" else 1)
-    if stage == "evaluate" and "lexical" not in config:
-        tokens = _of_task(config, around)
-        if tokens is not None:
-            return Work(tokens=tokens, flops=product(tokens, parameters(around), Range(2.0, 2.0)))
-    return None
+    tokens = None
+    if stage in {"evaluate", "embed"} and "lexical" not in config:
+        tokens = _of_task(config, around, is_spared=is_spared)
+    elif stage == "mine" and config["mining"]["method"] == "dense":
+        tokens = _of_ranking(around)
+    if tokens is None:
+        return None
+    return Work(tokens=tokens, flops=product(tokens, parameters(around), Range(2.0, 2.0)))
 
 
 def _of_training(settings: Mapping[str, Any], around: Surroundings, *, num_passes: int) -> Work:
@@ -85,18 +98,45 @@ def _of_training(settings: Mapping[str, Any], around: Surroundings, *, num_passe
     return Work(tokens=tokens, flops=product(tokens, parameters(around), Range(share, share + 2.0)))
 
 
-def _of_task(config: Mapping[str, Any], around: Surroundings) -> Range | None:
-    longest = float((around.base or {}).get("model", {}).get("max_length", 512))
+def _longest(around: Surroundings) -> float:
+    return float((around.base or {}).get("model", {}).get("max_length", 512))
+
+
+def _of_task(config: Mapping[str, Any], around: Surroundings, *, is_spared: bool) -> Range | None:
     size = size_of_task(config, around.source)
     if size is None:
         return None
-    most = size.num_texts * longest
-    if not size.num_characters:
-        return Range(most * _SHORTEST_SHARE, most)
-    return Range(
-        min(most, size.num_characters / CHARACTERS_A_TOKEN.high),
-        min(most, size.num_characters / CHARACTERS_A_TOKEN.low),
+    most = size.num_texts * _longest(around)
+    whole = Range(most * _SHORTEST_SHARE, most)
+    if size.num_characters:
+        whole = Range(
+            min(most, size.num_characters / CHARACTERS_A_TOKEN.high),
+            min(most, size.num_characters / CHARACTERS_A_TOKEN.low),
+        )
+    # Queries are as long as documents at most: statistics tell the sum of both.
+    queries = size.num_queries / max(1, size.num_texts)
+    if "num_shards" in config:
+        return whole.times((1 - queries) / config["num_shards"], 1 / config["num_shards"])
+    return whole.times(queries * _SHORTEST_SHARE, queries) if is_spared and queries else whole
+
+
+def _of_ranking(around: Surroundings) -> Range | None:
+    """Return the tokens of all queries and positives of a source, where it says how many there are."""
+    source = around.source or {}
+    longest = _longest(around)
+    both = Range(2 * longest * _SHORTEST_SHARE, 2 * longest)
+    if (entry := training_sets().get(source.get("name", ""))) is not None and entry.pairs:
+        return both.times(entry.pairs)
+    lengths = sampled_lengths(around.source_path)
+    if lengths is None:
+        return None
+    # At most: lines also have names of fields, and characters more than one byte.
+    num_pairs = Path(around.source_path).stat().st_size / max(1.0, sum(lengths))
+    low, high = (
+        sum(min(one / rate, longest) for one in lengths)
+        for rate in (CHARACTERS_A_TOKEN.high, CHARACTERS_A_TOKEN.low)
     )
+    return Range(low * num_pairs / 2, high * num_pairs)
 
 
 def size_of_task(config: Mapping[str, Any], source: Mapping[str, Any] | None) -> TaskSize | None:
