@@ -22,7 +22,8 @@ def read_against(name: str, *, study: Path, profile: str | None) -> Past:
     """Return the steps of the plan that `name` means.
 
     Args:
-        name: A JSON file that `harness plan --json` wrote, a study file, or a git revision.
+        name: A JSON file that `harness plan --json` wrote, a study file, or a git revision (`REV:PATH`
+            where the study's file had another name then).
         study: The study's own file.
         profile: The profile in use, for the other study too.
 
@@ -30,9 +31,10 @@ def read_against(name: str, *, study: Path, profile: str | None) -> Past:
         StudyError: If it names none of these, or the study there does not hold.
     """
     path = Path(name)
-    if path.suffix == ".json":
+    is_file = path.exists() or ":" not in name
+    if is_file and path.suffix == ".json":
         return _saved(path)
-    if path.suffix in {".yaml", ".yml"}:
+    if is_file and path.suffix in {".yaml", ".yml"}:
         return Past.of_plan(compile_plan(load_study(path, profile=profile)))
     text = _at_revision(name, study)
     return Past.of_plan(compile_plan(load_study(study, profile=profile, text=text)))
@@ -57,8 +59,10 @@ def _payload(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_revision(revision: str, study: Path) -> str:
-    """Return the study file's text at a git revision."""
-    command = ["git", "-C", str(study.parent), "show", f"{revision}:./{study.name}"]
+    """Return the study file's text at a git revision, `REV:PATH` where it had another name then."""
+    revision, _, path = revision.partition(":")
+    path = path or f"./{study.name}"
+    command = ["git", "-C", str(study.parent), "show", f"{revision}:{path}"]
     cure = "--against takes a plan.json, a study.yaml, or a git revision that holds the study file"
     if revision.startswith("-"):
         raise StudyError(f"no revision {revision!r}", cure=cure)
@@ -68,5 +72,8 @@ def _at_revision(revision: str, study: Path) -> str:
         raise StudyError(f"git cannot be asked for {revision!r}: {error}", cure=cure) from error
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or [f"git ended with {error.returncode}"]
-        raise StudyError(f"no {study.name} at revision {revision!r}: {said[-1]}", cure=cure) from error
+        raise StudyError(
+            f"no {path.removeprefix('./')} at revision {revision!r}: {said[-1]}",
+            cure=f"{cure}; REV:PATH where it had another name",
+        ) from error
     return done.stdout

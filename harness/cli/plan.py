@@ -27,7 +27,7 @@ def command(
     against: Annotated[
         str | None,
         typer.Option(
-            metavar="REV|PLAN.json|STUDY.yaml",
+            metavar="REV[:PATH]|PLAN.json|STUDY.yaml",
             help="Compare with the study at a git revision, a plan saved by --json, or another study.",
         ),
     ] = None,

@@ -13,6 +13,8 @@ from harness.errors import StudyError, did_you_mean
 from harness.plan.graph import Plan, Step
 from harness.plan.past import Difference, Past, own_differences
 
+_MAX_SHOWN = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -61,13 +63,14 @@ def find_step(plan: Plan, name: str) -> Step:
     ]
     if len(found) == 1:
         return found[0]
-    names = [step.name for step in found or plan.steps.values()]
-    raise StudyError(
-        f"no step {name!r} in this plan.{did_you_mean(name, names)}"
-        if not found
-        else f"{name!r} is the start of {len(found)} steps: {', '.join(names[:4])} ...",
-        cure=f"`harness plan {plan.study}` lists the steps",
-    )
+    cure = f"`harness plan {plan.study}` lists the steps"
+    if found:
+        some = ", ".join(step.name for step in found[:_MAX_SHOWN])
+        raise StudyError(f"{name!r} is the start of {len(found)} steps: {some} ...", cure=cure)
+    names = [step.name for step in plan.steps.values()]
+    stages = {step.stage for step in plan.steps.values()}
+    hint = did_you_mean(name, names) or did_you_mean(name.partition("-")[0], stages)
+    raise StudyError(f"no step {name!r} in this plan.{hint}", cure=cure)
 
 
 def explain(plan: Plan, step: Step, past: Past) -> Explanation:

@@ -140,6 +140,29 @@ def test_against_takes_a_revision_a_saved_plan_and_another_study(tmp_path: Path)
     assert not (tmp_path / "store").exists()
 
 
+def test_a_study_that_was_renamed_is_found_at_its_old_place(tmp_path: Path) -> None:
+    from harness.cli.against import read_against
+
+    path = write_study(tmp_path)
+    _git(tmp_path, "init")
+    _git(tmp_path, "add", "small.yaml")
+    _git(tmp_path, "commit", "-m", "first")
+    renamed = path.rename(tmp_path / "renamed.yaml")
+    with pytest.raises(StudyError, match=r"no renamed\.yaml at revision 'HEAD'") as caught:
+        read_against("HEAD", study=renamed, profile=None)
+    assert "REV:PATH" in caught.value.cure
+    before = read_against("HEAD:./small.yaml", study=renamed, profile=None)
+    assert before.payloads == Past.of_plan(compile_plan(load_study(renamed))).payloads
+
+
+def test_a_step_that_is_none_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
+    plan = compile_plan(load_study(write_study(tmp_path)))
+    with pytest.raises(StudyError, match="no step 'contrats-0123'.* Did you mean 'contrast"):
+        find_step(plan, "contrats-0123")
+    with pytest.raises(StudyError, match="'evaluate' is the start of 4 steps"):
+        find_step(plan, "evaluate")
+
+
 @pytest.mark.parametrize(
     ("against", "said"),
     [
