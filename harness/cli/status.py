@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from harness.cli import status_text
-from harness.cli.locate import study_name
+from harness.cli.locate import STUDIES, study_name
 from harness.cli.options import HomeOption, JsonOption, ProfileOption, print_json
-from harness.errors import StudyError
 from harness.execution.homes import open_store
 from harness.execution.noted import NotedPlan, digest, noted, noted_plans, read_noted
 from harness.execution.overview import Overview, as_json, look_over
 from harness.execution.store import ArtifactStore
 from harness.execution.submissions import find_submission, job_state
-from harness.plan import compile_plan
-from harness.study import find_study, load_study
 
 
 def command(
@@ -73,15 +71,15 @@ def command(
 def _plan(study: str, profile: str | None, store: ArtifactStore) -> NotedPlan:
     """Return the plan that was noted when the study ran, or make it if its file is another now."""
     known = read_noted(store.location, study_name(study), profile=profile)
-    try:
-        file = find_study(study)
-    except StudyError:
-        if known is None:
-            raise
-        # Asked from another folder: what was noted is all there is.
+    named = (Path(study), STUDIES / f"{study}.yaml")
+    file = next((path for path in named if path.is_file()), None)
+    # Asked from another folder, what was noted is all there is.
+    if known is not None and (file is None or digest(file) == known.source):
         return known
-    if known is not None and digest(file) == known.source:
-        return known
+    from harness.plan import compile_plan
+    from harness.study import find_study, load_study
+
+    file = find_study(study)
     return noted(compile_plan(load_study(file, profile=profile)), profile=profile, file=file)
 
 

@@ -11,11 +11,14 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.execution.location import Location, located
-from harness.execution.states import PlannedStep
-from harness.plan.costs import StepCost
 from harness.plan.ranges import Range, total
+
+if TYPE_CHECKING:
+    from harness.execution.states import PlannedStep
+    from harness.plan.costs import StepCost
 
 FORECAST_NAME = "forecast.json"
 

@@ -14,11 +14,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import StoreError
 from harness.execution.location import Location, located
-from harness.plan import Plan
+
+if TYPE_CHECKING:
+    from harness.plan import Plan
 
 _LAYOUT = 1
 

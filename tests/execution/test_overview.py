@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,12 @@ def test_a_note_that_grows_keeps_its_steps_and_the_time_since_when_others_may_be
     assert found is not None
     assert [one.label for one in found.steps.values()] == ["a", "b"]
     assert path.stat().st_mtime_ns == since
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "cancel", "gc"])
+def test_verbs_that_ask_what_runs_load_no_studies(verb: str) -> None:
+    code = f"import sys, harness.cli.{verb}; sys.exit('harness.study' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_damaged_note_is_told_with_its_cure(tmp_path: Path, stage: CountingStage) -> None:
