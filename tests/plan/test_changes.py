@@ -157,7 +157,7 @@ def test_a_study_that_was_renamed_is_found_at_its_old_place(tmp_path: Path) -> N
 
 def test_a_step_that_is_none_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
     plan = compile_plan(load_study(write_study(tmp_path)))
-    with pytest.raises(StudyError, match="no step 'contrats-0123'.* Did you mean 'contrast"):
+    with pytest.raises(StudyError, match=r"no step 'contrats-0123'.* Did you mean 'contrast"):
         find_step(plan, "contrats-0123")
     with pytest.raises(StudyError, match="'evaluate' is the start of 4 steps"):
         find_step(plan, "evaluate")
