@@ -67,7 +67,7 @@ def _client(boto3: Any, server: str) -> Any:
 
 def make_home(server: str, patch: pytest.MonkeyPatch) -> Path:
     """Make a bucket and set the environment for it; return the home of a store in it."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "AWS_REGION"):
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
         patch.delenv(name, raising=False)
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": server}.items():
         patch.setenv(name, value)

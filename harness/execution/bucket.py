@@ -23,7 +23,7 @@ from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from harness.execution.bucket_faults import told
+from harness.execution.bucket_faults import no_endpoint, no_leases, told
 from harness.execution.bucket_log import BucketLog, Segment
 from harness.execution.bucket_marks import BucketMarks
 from harness.execution.journal import Log
@@ -87,8 +87,11 @@ class Bucket:
         found = cls(made, f"{prefix}/" if prefix else "")
         with found._asking():
             session = boto3.session.Session()
-            # Two tries: whoever mistyped an address is told at once.
-            first = session.client("s3", config=_config(tries=2))
+            try:
+                # Two tries: whoever mistyped an address is told at once.
+                first = session.client("s3", config=_config(tries=2))
+            except ValueError:
+                raise no_endpoint(found.describe()) from None
             first.list_objects_v2(Bucket=bucket, Prefix=found._prefix, MaxKeys=1)
             made.client = session.client("s3", config=_config(tries=8))
         return found
@@ -150,7 +153,7 @@ class Bucket:
         finally:
             self.remove(name)
         if not honours:
-            raise told(None, self.describe(), is_probe=True)
+            raise no_leases(self.describe())
         self._shared.is_proven = True
 
     def _create(self, name: str, content: bytes, *, is_probe: bool = False) -> bool:

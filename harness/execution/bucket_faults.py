@@ -35,10 +35,10 @@ _BY_CODE = {
         "access is denied",
         "allow ListBucket on the bucket, and GetObject, PutObject and DeleteObject below the prefix",
     ),
-    "PermanentRedirect": ("the bucket is in another region", "set AWS_REGION to the bucket's"),
+    "PermanentRedirect": ("the bucket is in another region", "set AWS_DEFAULT_REGION to the bucket's"),
     "AuthorizationHeaderMalformed": (
         "the bucket is in another region",
-        "set AWS_REGION to the bucket's",
+        "set AWS_DEFAULT_REGION to the bucket's",
     ),
 }
 _NO_LEASES = (
@@ -47,17 +47,29 @@ _NO_LEASES = (
 )
 
 
-def told(error: Exception | None, address: str, *, is_probe: bool = False) -> StoreError:
+def no_leases(address: str) -> StoreError:
+    """Return the error of a server on which leases would not hold."""
+    what, cure = _NO_LEASES
+    return StoreError(f"{address}: {what}", cure=cure)
+
+
+def no_endpoint(address: str) -> StoreError:
+    """Return the error of an endpoint that is no URL; it is not told, since it may hold a secret."""
+    cure = "write it as https://HOST or http://HOST:PORT"
+    return StoreError(f"{address}: AWS_ENDPOINT_URL is no URL", cure=cure)
+
+
+def told(error: Exception, address: str, *, is_probe: bool = False) -> StoreError:
     """Return an error of the client as one for people.
 
     Args:
-        error: The client's; None where a request was answered as it must not be.
+        error: The client's.
         address: Of the store.
         is_probe: Whether it came from asking for what a server may not know.
     """
-    if error is None or (is_probe and _is_unknown_request(error)):
-        what, cure = _NO_LEASES
-    elif isinstance(error, NoCredentialsError | PartialCredentialsError):
+    if is_probe and _is_unknown_request(error):
+        return no_leases(address)
+    if isinstance(error, NoCredentialsError | PartialCredentialsError):
         what, cure = "there are no credentials for it", _IDENTIFY
     elif isinstance(error, ProfileNotFound):
         what, cure = str(error), "mend AWS_PROFILE, or the file that it names a part of"

@@ -31,6 +31,7 @@ from harness.execution.bucket_copies import CURE, Copies, digest_of, start_of
 from harness.execution.bucket_listing import Shelves
 from harness.execution.bucket_sharing import Checkpoints, Sharing
 from harness.execution.leases import Lease
+from harness.execution.location import Folder
 from harness.execution.store import ArtifactStore
 from harness.identity import file_sha256
 
@@ -253,8 +254,8 @@ class BucketStore(ArtifactStore):
         # A running step's own file lies in `logs`: this is another, of all tries.
         path = self.home / "said" / f"{stage}-{name}.log"
         if listing:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"".join(self._bucket.read_listed(sorted(listing), listing).values()))
+            said = self._bucket.read_listed(sorted(listing), listing).values()
+            Folder(path.parent).write(path.name, b"".join(said))
         return path
 
     def fetch_studies(self, *names: str) -> Path:

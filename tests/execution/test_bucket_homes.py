@@ -37,6 +37,15 @@ def test_a_server_that_is_not_there_is_told_without_what_its_url_holds(
     assert "a-secret" not in str(caught.value)
 
 
+def test_an_endpoint_that_is_no_url_is_told_without_it(
+    bucket_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "someone:a-secret@nowhere")
+    with pytest.raises(StoreError, match="AWS_ENDPOINT_URL is no URL") as caught:
+        open_store(bucket_home)
+    assert "a-secret" not in str(caught.value)
+
+
 def test_credentials_that_are_not_there_are_told(
     bucket_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,7 +63,7 @@ def test_credentials_that_are_not_there_are_told(
         ("AccessDenied", 403, "access is denied", "PutObject"),
         ("403", 403, "access is denied", "PutObject"),
         ("ExpiredToken", 400, "expired", "AWS_SESSION_TOKEN"),
-        ("PermanentRedirect", 301, "another region", "AWS_REGION"),
+        ("PermanentRedirect", 301, "another region", "AWS_DEFAULT_REGION"),
         ("SlowDown", 503, "answered PutObject with SlowDown", "run the same command again"),
     ],
 )
