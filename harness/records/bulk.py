@@ -46,22 +46,22 @@ TABLE_COLUMNS = (
 """What the tables of suites need."""
 
 
-def to_bulk_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Return one line a record with the columns of `Record`, nested ones as JSON text."""
+def to_bulk_frame(records: Sequence[Record], *, columns: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """Return one line a record with columns of `Record`, all of them by default, nested ones as JSON."""
     import pandas as pd
 
-    columns: dict[str, object] = {}
-    for name in COLUMNS:
+    found: dict[str, object] = {}
+    for name in columns:
         values = [getattr(record, name) for record in records]
         if name in _NESTED:
-            columns[name] = [json.dumps(value, ensure_ascii=False, sort_keys=True) for value in values]
+            found[name] = [json.dumps(value, ensure_ascii=False, sort_keys=True) for value in values]
         elif name in _INTEGERS:
-            columns[name] = pd.array(values, dtype="Int64")
+            found[name] = pd.array(values, dtype="Int64")
         elif name in _FLOATS:
-            columns[name] = pd.array(values, dtype="Float64").to_numpy(float, na_value=float("nan"))
+            found[name] = pd.array(values, dtype="Float64").to_numpy(float, na_value=float("nan"))
         else:
-            columns[name] = values
-    return pd.DataFrame(columns, columns=list(COLUMNS))
+            found[name] = values
+    return pd.DataFrame(found, columns=list(columns))
 
 
 def write_bulk(folder: Path, records: Sequence[Record]) -> None:
@@ -101,7 +101,7 @@ def read_frame(folder: Path, *, columns: Sequence[str] = COLUMNS) -> pd.DataFram
             if (file.schema_arrow.metadata or {}).get(_DIGEST) == _digest(folder / TEXT_NAME):
                 frame: pd.DataFrame = file.read(columns=list(columns)).to_pandas()
                 return frame
-    return to_bulk_frame(read_records(folder / TEXT_NAME))[list(columns)]
+    return to_bulk_frame(read_records(folder / TEXT_NAME), columns=columns)
 
 
 def _digest(path: Path) -> bytes:

@@ -97,11 +97,11 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     Raises:
         RecordError: If two records contradict each other.
     """
-    text = dump_records(records)
+    lines = record_lines(records)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+        file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
@@ -117,7 +117,16 @@ def dump_records(records: Iterable[Record], *, without: Sequence[str] = ()) -> s
     Raises:
         RecordError: If two records contradict each other.
     """
-    return "".join([_line(record, without) + "\n" for record in merge(records)])
+    return "".join(record_lines(records, without=without))
+
+
+def record_lines(records: Iterable[Record], *, without: Sequence[str] = ()) -> Iterator[str]:
+    """Return the lines of `dump_records` one by one: all of them may be a hundred megabytes.
+
+    Raises:
+        RecordError: If two records contradict each other.
+    """
+    return (_line(record, without) + "\n" for record in merge(records))
 
 
 def read_records(path: Path) -> MergedRecords:

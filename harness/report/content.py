@@ -7,13 +7,15 @@ in a year has the same bytes. What a format does not show is not worked out for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from harness.identity import fingerprint
+from harness.identity import canonical_json
 from harness.records.overlap import Overlap
 from harness.records.schema import Record
-from harness.records.store import dump_records, merge
+from harness.records.store import merge, record_lines
 from harness.records.summary import StudySummary
 from harness.report.findings import Finding, find
 from harness.tables.build import build_table
@@ -142,7 +144,7 @@ def _sign(
     tasks = sum(column.kind == "task" for column in table.columns)
     seeds = sorted({seed for row in table.rows for seed in row.seeds})
     # How long a measurement took is no part of what was measured: a rerun signs the same.
-    digest = fingerprint([summary, dump_records(records, without=("wall_seconds", "tokens"))])
+    digest = _fingerprint(summary, record_lines(records, without=("wall_seconds", "tokens")))
     parts = [
         summary.name,
         f"{variants} variants + {len(table.rows) - variants} references x {tasks} tasks",
@@ -152,3 +154,12 @@ def _sign(
         f"records {digest[:12]}",
     ]
     return " | ".join(parts)
+
+
+def _fingerprint(summary: StudySummary, lines: Iterable[str]) -> str:
+    """Return the fingerprint of the list of a summary and its records' text, line by line."""
+    digest = hashlib.sha256(f'[{canonical_json(summary)},"'.encode())
+    for line in lines:
+        digest.update(json.dumps(line, ensure_ascii=False)[1:-1].encode())
+    digest.update(b'"]')
+    return digest.hexdigest()

@@ -125,7 +125,11 @@ def test_each_file_of_a_folder_is_a_dataset(tmp_path: Path) -> None:
             "unknown field 'negativs'. Did you mean 'negatives'?",
         ),
         ("a.jsonl.gz", b"plain", "a.jsonl.gz: cannot read training pairs"),
-        ("a.jsonl.gz", gzip.compress(b'{"query": "a"}' * 99, mtime=0)[:-9], "a.jsonl.gz: ends too early"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b'{"query": "a"}' * 99, mtime=0)[:-9],
+            "a.jsonl.gz: ends too early",
+        ),
         ("a.parquet", b"plain", "a.parquet: not a Parquet file"),
         ("a.csv", b"query,positive\na,b,c", "a.csv:2: not as many fields"),
         ("a.csv", b"query,positive\na\xff,b", "a.csv:"),

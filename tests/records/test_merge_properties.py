@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -73,3 +75,21 @@ def test_two_values_for_one_key_always_raise_with_both_shown(first: float, secon
         merge(pair)
     assert repr(first) in str(caught.value)
     assert repr(second) in str(caught.value)
+
+
+@given(
+    value=st.floats(allow_nan=False, allow_infinity=False),
+    reason=texts,
+    wall_seconds=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    tokens=st.none() | st.integers(),
+    is_main=st.booleans(),
+    languages=st.lists(texts, max_size=2).map(tuple),
+    versions=st.dictionaries(texts, texts, max_size=3),
+)
+def test_a_line_is_its_record_as_json_with_versions_by_name(**fields: Any) -> None:
+    record = structs.replace(BASE, **fields)
+    plain = structs.asdict(record) | {"versions": dict(sorted(record.versions.items()))}
+    assert dump_records([record]) == json.dumps(plain, ensure_ascii=False) + "\n"
+    assert dump_records([record], without=["tokens"]) == (
+        json.dumps(plain | {"tokens": None}, ensure_ascii=False) + "\n"
+    )

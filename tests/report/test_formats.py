@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pandas as pd
@@ -10,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.identity import fingerprint
 from harness.records.schema import Record
+from harness.records.store import dump_records
 from harness.records.summary import StudySummary
 from harness.report.content import Report
 from harness.report.delimited import render_csv
 from harness.report.markdown import escape, render_markdown
 from harness.report.structured import dump, render_json
 from tests.report.hostile import make_hostile
+from tests.tables.fake_study import make_records, make_summary
 
 
 def table_lines(text: str) -> list[str]:
@@ -119,6 +123,16 @@ def test_settings_are_grouped_by_what_comes_before_the_first_dot(
     report = Report(replace(summary, settings=settings), records)
     assert report.settings == {"model": {"base": "a", "tuning.rank": "8"}, "study": {"note": "b"}}
     assert "- model: base a; tuning.rank 8" in render_markdown(report)
+
+
+@pytest.mark.parametrize("make", [make_hostile, lambda: (make_summary(), make_records())])
+def test_the_signature_ends_with_the_fingerprint_of_summary_and_records(
+    make: Callable[[], tuple[StudySummary, list[Record]]],
+) -> None:
+    summary, records = make()
+    text = dump_records(records, without=("wall_seconds", "tokens"))
+    expected = fingerprint([summary, text])[:12]
+    assert Report(summary, records).signature.endswith(f"records {expected}")
 
 
 def test_the_signature_follows_the_records(summary: StudySummary, records: list[Record]) -> None:
