@@ -69,7 +69,10 @@ _FAULTS: list[tuple[dict[str, Any], str]] = [
         {"backend": {"kind": "transformers", "base": {"hub": "a/b"}}},
         r"backend\.base: needs the `revision`",
     ),
-    ({"backend": {"kind": "vllm", "model": "m"}}, r"backend: kind: 'vllm' is not one of openai, transformers"),
+    (
+        {"backend": {"kind": "vllm", "model": "m"}},
+        r"backend: kind: 'vllm' is not one of openai, transformers",
+    ),
 ]
 
 
