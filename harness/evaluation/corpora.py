@@ -75,6 +75,7 @@ def mteb_corpora(task: str, *, mirrors: Sequence[Path], limits: Limits) -> Itera
             for splits in part.dataset.values():
                 for data in splits.values():
                     yield len(data["corpus"]), _rows(data["corpus"])
+            part.unload_data()
 
 
 def beir_corpora(dataset: str, *, folder: Path) -> Iterator[tuple[int, Texts]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,16 @@ import pytest
 from harness.errors import DataError, ProbeError
 from harness.evaluation import corpora
 from harness.evaluation.beir_data import document_text, load_beir
-from harness.evaluation.corpora import beir_corpora, encode_shard
+from harness.evaluation.corpora import beir_corpora, encode_shard, mteb_corpora
 from harness.evaluation.embeddings import EmbeddingCache
 from harness.evaluation.encoder import StudyEncoder
 from harness.execution.states import plan_states
 from harness.models.embedder import Embedder
 from harness.plan import compile_plan
 from harness.study import load_study
+from harness.study.benchmarks import Limits
 from harness.study.recipe import PromptConfig
+from harness.study.task_facts import task_datasets
 from tests.evaluation.bench import Bench
 from tests.evaluation.folders import pack, search_data, write_beir_folder, write_scifact
 from tests.evaluation.toy import ToyEmbedder
@@ -171,6 +174,16 @@ def test_a_shard_reads_a_corpus_in_its_order_and_keeps_none(tmp_path: Path) -> N
     ((_, texts),) = beir_corpora("small", folder=tmp_path)
     with pytest.raises(DataError, match="has no text"):
         texts(0, 1)
+
+
+def test_shards_of_an_aggregate_are_of_the_corpora_of_its_parts(tmp_path: Path) -> None:
+    write_scifact(tmp_path / "made")
+    parts = task_datasets("CQADupstackRetrieval")
+    assert len(parts) == 12
+    for part in parts:
+        shutil.copytree(tmp_path / "made" / "mteb" / "scifact", tmp_path / "mirror" / part.name)
+    found = mteb_corpora("CQADupstackRetrieval", mirrors=[tmp_path / "mirror"], limits=Limits())
+    assert [(num, len(texts(0, 3))) for num, texts in found] == [(70, 3)] * 12
 
 
 def test_shards_are_spared_where_their_evaluation_is_done(tmp_path: Path, tiny_checkpoint: Path) -> None:
