@@ -10,7 +10,6 @@ import pytest
 
 from harness.errors import StoreError
 from harness.execution.artifact_record import RECORD_NAME
-from harness.execution.homes import open_store
 from harness.execution.journal import Journal
 from harness.execution.states import plan_states
 from harness.execution.store import ArtifactStore
@@ -140,8 +139,3 @@ def test_a_store_of_another_user_is_refused_where_one_may_not_write(
     with pytest.raises(StoreError, match="belongs to user") as caught:
         run(diamond()[0], tmp_path)
     assert "--home" in caught.value.cure
-
-
-def test_a_url_is_refused_and_not_made_a_folder() -> None:
-    with pytest.raises(StoreError, match="must be a folder, not a URL"):
-        open_store(Path("gs://bucket/prefix"))
