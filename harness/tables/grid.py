@@ -3,15 +3,16 @@
 Owns the analysis of variance of a study whose variants are all combinations of its factors' levels.
 The rule: only full grids in which every variant has the same seeds are analysed, since only there the
 parts do not depend on their order. Seeds are blocks, shared by all variants: they are a term of their
-own and the error is what remains beside factors, interactions and seeds. Least squares by numpy; the
-tests hold the numbers against statsmodels.
+own and the error is what remains beside factors, interactions and seeds. Columns of one grid share their
+least squares: a term's basis is found once. The tests hold the numbers against statsmodels.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -61,17 +62,17 @@ def analyse(table: Table, column: int, *, factors: Mapping[str, tuple[str, ...]]
     values, codes, num_seeds = grid
     # Interactions of three and more factors are part of the rest.
     names = [(name,) for name in varied] + list(itertools.combinations(varied, 2))
-    blocks: dict[tuple[str, ...], FloatArray] = {
-        chosen: _block([codes[name] for name in chosen]) for chosen in names
+    bases: dict[tuple[str, ...], FloatArray] = {
+        chosen: _basis(tuple(codes[name] for name in chosen)) for chosen in names
     }
     if num_seeds > 1:
-        blocks[(SEEDS,)] = _block([codes[SEEDS]])
-    return _terms(values, blocks)
+        bases[(SEEDS,)] = _basis((codes[SEEDS],))
+    return _terms(values, bases)
 
 
 def _grid(
     table: Table, column: int, factors: Mapping[str, tuple[str, ...]]
-) -> tuple[FloatArray, dict[str, list[int]], int] | None:
+) -> tuple[FloatArray, dict[str, tuple[int, ...]], int] | None:
     """Return values, codes of levels and seeds, and the number of seeds; None if anything lacks."""
     rows = [row for row in table.rows if row.role == "variant"]
     wanted = set(itertools.product(*factors.values()))
@@ -92,15 +93,16 @@ def _grid(
             codes[SEEDS].append(shared.index(one.seed or 0))
             for name, level in zip(factors, levels, strict=True):
                 codes[name].append(factors[name].index(level))
-    return np.array(values), codes, len(shared)
+    return np.array(values), {name: tuple(one) for name, one in codes.items()}, len(shared)
 
 
 def _seeds(row: Row, column: int) -> list[int]:
     return [one.seed or 0 for one in row.cells[column].per_seed]
 
 
-def _block(codes: Sequence[Sequence[int]]) -> FloatArray:
-    """Return the columns of a term: products of its factors' sum-to-zero contrasts."""
+@functools.lru_cache(maxsize=64)
+def _basis(codes: tuple[tuple[int, ...], ...]) -> FloatArray:
+    """Return orthonormal columns that span a term: products of its factors' sum-to-zero contrasts."""
     import numpy as np
 
     block = np.ones((len(codes[0]), 1))
@@ -109,20 +111,17 @@ def _block(codes: Sequence[Sequence[int]]) -> FloatArray:
         num = int(numbers.max()) + 1
         contrasts = np.vstack([np.eye(num - 1), -np.ones((1, num - 1))])
         block = (block[:, :, None] * contrasts[numbers][:, None, :]).reshape(len(numbers), -1)
-    return block
+    return np.linalg.qr(block).Q
 
 
-def _terms(values: FloatArray, blocks: Mapping[tuple[str, ...], FloatArray]) -> tuple[Term, ...]:
-    import numpy as np
-
+def _terms(values: FloatArray, bases: Mapping[tuple[str, ...], FloatArray]) -> tuple[Term, ...]:
     total = float(((values - values.mean()) ** 2).sum())
     if total == 0:
         return ()
     squares, degrees = {}, {}
-    for name, block in blocks.items():
+    for name, basis in bases.items():
         # In a full grid the terms are orthogonal: each one's part needs no other.
-        fitted = block @ np.linalg.lstsq(block, values, rcond=None)[0]
-        squares[name], degrees[name] = float((fitted**2).sum()), block.shape[1]
+        squares[name], degrees[name] = float(((basis.T @ values) ** 2).sum()), basis.shape[1]
     left = len(values) - 1 - sum(degrees.values())
     rest = max(0.0, total - math.fsum(squares.values()))
     if rest < 1e-12 * total:
@@ -135,7 +134,7 @@ def _terms(values: FloatArray, blocks: Mapping[tuple[str, ...], FloatArray]) -> 
             share=squares[name] / total,
             **_test(squares[name], degrees[name], rest, left),
         )
-        for name in blocks
+        for name in bases
     ]
     tested = [one for one in terms if one.p_value is not None and one.name != SEEDS]
     adjusted = dict(
