@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.errors import HarnessError
@@ -106,17 +106,17 @@ class RayBackend:
         """Queue a job on the cluster.
 
         Raises:
-            HarnessError: If the cluster as a whole has less than the step asks for.
+            HarnessError: If no machine of the cluster has what the step asks for: Ray would wait for one
+                without end.
         """
         resources = job.step.resources
-        total = self._ray.cluster_resources()
-        for name, wanted in (("CPU", resources.cpus), ("GPU", resources.gpus)):
-            there = total.get(name, 0)
-            if wanted > there:
-                raise HarnessError(
-                    f"{job.step.stage} asks for {wanted:g} {name}, the cluster has {there:g}",
-                    cure="lower `resources` in the study, or join a larger cluster with --address",
-                )
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        wanted = {"CPU": float(resources.cpus), "GPU": float(resources.gpus)}
+        if lack := what_lacks(wanted, nodes):
+            raise HarnessError(
+                f"{job.step.stage} asks for {lack}",
+                cure="lower `resources` in the study, or join larger machines with --address",
+            )
         task = self._remote.options(
             num_cpus=resources.cpus, num_gpus=resources.gpus, name=f"{job.step.stage}: {job.step.label}"
         )
@@ -171,6 +171,26 @@ class RayBackend:
             # A joined cluster learns of it through this process, which must not be gone before.
             self._ray.wait(tasks, num_returns=len(tasks), timeout=_CLOSE_SECONDS)
         self._ray.shutdown()
+
+
+def what_lacks(wanted: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> str:
+    """Return what no machine can give a step, for people; empty if one can.
+
+    A step is one Ray task, whose resources Ray sets aside at once and on one machine, as a placement
+    group of that step alone would.
+
+    Args:
+        wanted: Resource -> amount.
+        nodes: What each machine of the cluster has.
+    """
+    if any(all(node.get(name, 0) >= amount for name, amount in wanted.items()) for node in nodes):
+        return ""
+    for name, amount in wanted.items():
+        most = max((node.get(name, 0) for node in nodes), default=0)
+        if amount > most:
+            return f"{amount:g} {name}, the largest machine of the cluster has {most:g}"
+    together = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
+    return f"{together}, no machine of the cluster has both"
 
 
 def _check_answers(address: str) -> None:

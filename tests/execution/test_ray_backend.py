@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from harness.errors import HarnessError
-from harness.execution.ray_backend import RayBackend
+from harness.execution.ray_backend import RayBackend, what_lacks
 
 # In a process of its own: Ray decides on its addresses when it is imported.
 LOCAL_CLUSTER = """
@@ -47,10 +47,29 @@ def test_a_local_cluster_listens_on_loopback_and_refuses_what_it_can_never_run()
     for name, address in said["listening"]:
         plain = ipaddress.ip_address(address.removeprefix("::ffff:"))
         assert plain.is_loopback, f"{name} listens on {address}"
-    assert "download asks for 64 GPU, the cluster has 0" in said["refused"]
+    assert "download asks for 64 GPU, the largest machine of the cluster has 0" in said["refused"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_a_cluster_that_is_not_there_is_told_before_ray_waits_for_it(address: str) -> None:
     with pytest.raises(HarnessError, match="no Ray cluster answers at"):
         RayBackend(address=address)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "said"),
+    [
+        (8, 1, ""),
+        (64, 0, ""),
+        (4, 4, "4 GPU, the largest machine of the cluster has 1"),
+        (65, 0, "65 CPU, the largest machine of the cluster has 64"),
+        (9, 1, "9 CPU and 1 GPU, no machine of the cluster has both"),
+    ],
+)
+def test_a_step_must_fit_on_one_machine_however_many_there_are(cpus: int, gpus: int, said: str) -> None:
+    nodes = [{"CPU": 8.0, "GPU": 1.0} for _ in range(8)] + [{"CPU": 64.0}]
+    assert what_lacks({"CPU": cpus, "GPU": gpus}, nodes) == said
+
+
+def test_nothing_fits_where_no_machine_is() -> None:
+    assert what_lacks({"CPU": 1, "GPU": 0}, []) == "1 CPU, the largest machine of the cluster has 0"
