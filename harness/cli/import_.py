@@ -11,7 +11,6 @@ import typer
 
 from harness.cli.locate import IMPORTS
 from harness.cli.options import HomeOption, JsonOption, print_json
-from harness.execution.homes import check_folder
 
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="A folder of result files, or of run files with qrels.")
@@ -54,9 +53,11 @@ def command(
     from harness.records.importing import store_records
     from harness.records.reading import read_folder
 
-    read = read_folder(folder, name=as_, qrels=qrels)
     if to is None and home is not None:
+        from harness.execution.homes import check_folder
+
         check_folder(home, verb="import", cure="--to FOLDER")
+    read = read_folder(folder, name=as_, qrels=qrels)
     target = to or (home or Path(".harness")) / IMPORTS / read.name
     done = store_records(
         read.records,

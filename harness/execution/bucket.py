@@ -239,9 +239,8 @@ class Bucket:
         """
         digest = hashlib.sha256()
         with self._asking():
-            for chunk in self._shared.client.get_object(**self._named(name))["Body"].iter_chunks(
-                1 << 20
-            ):
+            body = self._shared.client.get_object(**self._named(name))["Body"]
+            for chunk in body.iter_chunks(1 << 20):
                 digest.update(chunk)
         return digest.hexdigest()
 
