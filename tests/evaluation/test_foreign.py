@@ -182,7 +182,7 @@ def test_the_verb_prints_json_on_stdout_and_talks_on_stderr(
     assert done.returncode == 1
     printed = json.loads(done.stdout)
     assert printed["model"] == str(tiny_base)
-    assert [score["state"] for score in printed["scores"]] == ["ok", "failed"]
+    assert [score["state"] for score in printed["scores"]] == ["ok", "missing"]
     assert "STSBenchmark: cosine_spearman" in done.stderr
     assert (tmp_path / "scores.jsonl").is_file()
 
