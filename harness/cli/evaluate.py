@@ -63,7 +63,9 @@ def command(
 ) -> None:
     """Evaluate a model on mteb tasks; the scores are those of plain mteb.
 
-    DIR gets `scores.jsonl` and mteb's own result files. Exit code 1: a task or a subset has no score.
+    DIR gets `scores.jsonl` and mteb's own result files. What it holds of the same model, data and
+    versions is not scored again, so after a kill the same command goes on. Exit code 1: a task or a
+    subset has no score.
 
     Examples: `harness evaluate ./my-model --tasks STSBenchmark,SciFact --mirror ./mirror --to out`,
     `harness evaluate bm25 --benchmark "MTEB(eng, v2)" --task-types Retrieval --to out`

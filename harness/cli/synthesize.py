@@ -73,10 +73,10 @@ def command(
 
 def _run(wanted: Specification, folder: Path) -> dict[str, Any]:
     from harness.execution.lone_run import LoneRun
+    from harness.identity.replacing import replace_file
     from harness.report.synthesis_page import render_synthesis
     from harness.synthesis.generate import generate
     from harness.synthesis.publish import publish
-    from harness.synthesis.saving import replace_file
     from harness.synthesis.similarity import Similarity
     from harness.synthesis.statistics import count
 

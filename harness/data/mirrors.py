@@ -10,7 +10,6 @@ Filling a mirror is left to `prefetch`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -21,6 +20,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import DataError
 from harness.identity import file_sha256
+from harness.identity.replacing import replace_text
 
 MANIFEST_NAME = "manifest.json"
 PARTIAL = ".partial"
@@ -106,10 +106,7 @@ def read_manifest(root: Path) -> dict[str, Entry]:
 def write_manifest(root: Path, entries: Mapping[str, Entry]) -> None:
     """Write a mirror's manifest; it is replaced as a whole."""
     plain = {"repositories": {name: asdict(entry) for name, entry in sorted(entries.items())}}
-    path = root / MANIFEST_NAME
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(plain, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_text(root / MANIFEST_NAME, json.dumps(plain, indent=1, sort_keys=True) + "\n")
 
 
 def entry_of(root: Path, name: str) -> Entry | None:

@@ -11,17 +11,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mteb.models import ModelMeta
+
 from harness.data.mirrors import find_repository
 from harness.errors import AbsentDataError, DataError, HarnessError
-from harness.evaluation.bm25 import BM25, evaluate_bm25_mteb
+from harness.evaluation.bm25 import BM25, Bm25Searcher, evaluate_bm25_mteb
 from harness.evaluation.catalogue import new_task
+from harness.evaluation.earlier import Conditions, Earlier, conditions_of
 from harness.evaluation.encoder import Competitor
 from harness.evaluation.isolation import limited_threads, preserved_random_state, without_bars
 from harness.evaluation.mirror import use_mirrors
 from harness.evaluation.models import load_foreign
 from harness.evaluation.mteb_runner import EVALUATOR, evaluate_mteb
 from harness.evaluation.registered import is_registered, registered_model
-from harness.evaluation.scores import Score, write_scores
+from harness.evaluation.scores import Score
 from harness.evaluation.task_scores import Circumstances, scores_without_value
 from harness.identity.provenance import package_versions
 from harness.records.schema import State
@@ -50,7 +53,8 @@ def evaluate_model(
             `bm25`. A folder in a mirror comes before mteb's own loader, which fetches.
         tasks: mteb's names of the tasks; a mapping also says which splits and subsets count.
         mirrors: Folders that hold datasets as `<org>/<name>`; none means the hub.
-        output: Where mteb's result files and `scores.jsonl` go; the latter is written after each task.
+        output: Where mteb's result files and `scores.jsonl` go; the latter is written after each task,
+            and what stands there of the same model under the same conditions is not scored again.
         batch_size: Texts a batch, as in `mteb.evaluate`.
         threads: Threads of torch, BLAS and OpenMP; None leaves them alone.
         report: Told a line when a task begins and ends.
@@ -60,7 +64,8 @@ def evaluate_model(
         data, has scores in state `failed` or `missing` with the reason.
 
     Raises:
-        HarnessError: If the model or a task is unknown, or a mirror is not there: nothing has run then.
+        HarnessError: If the model or a task is unknown, a mirror is not there, or `output` holds the
+            scores of another model: nothing has run then.
             A task of mteb that the installed one lacks fails alone.
     """
     limits = dict(tasks) if isinstance(tasks, Mapping) else dict.fromkeys(tasks, Limits())
@@ -70,20 +75,29 @@ def evaluate_model(
             for task in tasks:
                 if task not in task_types():
                     new_task(task, limits[task])
-        evaluate = _evaluator(model, mirrors=mirrors, output=output, batch_size=batch_size)
+        meta, evaluate = _evaluator(model, mirrors=mirrors, output=output, batch_size=batch_size)
+        earlier = Earlier.open(output, model=str(meta.name), revision=str(meta.revision))
         scores: list[Score] = []
         for task in tasks:
-            report(f"{task} ...")
-            found = _attempt(task, limits[task], evaluate)
+            conditions = _conditions(task, limits[task], mirrors)
+            found = earlier.find(task, conditions)
+            if found:
+                report(f"{task}: {_summary(found)}, scored before")
+            else:
+                report(f"{task} ...")
+                found = _attempt(task, limits[task], evaluate)
+                earlier.keep(task, conditions, found)
+                report(f"{task}: {_summary(found)}")
             scores += found
-            write_scores(output / "scores.jsonl", scores)
-            report(f"{task}: {_summary(found)}")
     return scores
 
 
-def _evaluator(model: str, *, mirrors: Sequence[Path], output: Path, batch_size: int) -> _Evaluate:
+def _evaluator(
+    model: str, *, mirrors: Sequence[Path], output: Path, batch_size: int
+) -> tuple[ModelMeta, _Evaluate]:
+    """Return who the model is, and what scores it on a task."""
     if model == BM25:
-        return lambda task, limits: evaluate_bm25_mteb(
+        return Bm25Searcher().mteb_model_meta, lambda task, limits: evaluate_bm25_mteb(
             task, output=output, mirrors=mirrors, limits=limits
         )
     is_here = Path(model).expanduser().exists() or find_repository(model, mirrors) is not None
@@ -92,9 +106,17 @@ def _evaluator(model: str, *, mirrors: Sequence[Path], output: Path, batch_size:
         encoder = registered_model(model)
     else:
         encoder = load_foreign(model, batch_size=batch_size, mirrors=mirrors)
-    return lambda task, limits: evaluate_mteb(
+    return encoder.mteb_model_meta, lambda task, limits: evaluate_mteb(
         encoder, task, output=output, mirrors=mirrors, batch_size=batch_size, limits=limits
     )
+
+
+def _conditions(task: str, limits: Limits, mirrors: Sequence[Path]) -> Conditions:
+    try:
+        return conditions_of(task, limits, mirrors=mirrors, evaluator=EVALUATOR)
+    except DataError:
+        # Its attempt tells why there is no such task.
+        return {}
 
 
 def _attempt(task: str, limits: Limits, evaluate: _Evaluate) -> list[Score]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from harness.errors import RecordError
+from harness.identity.replacing import replace_text
 from harness.records.schema import Record, State
 
 
@@ -75,10 +75,7 @@ def write_scores(path: Path, scores: Iterable[Score]) -> None:
         json.dumps(dataclasses.asdict(score), ensure_ascii=False, sort_keys=True, allow_nan=False)
         for score in sorted(scores, key=lambda score: score.key)
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    temporary.replace(path)
+    replace_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def read_scores(path: Path) -> list[Score]:

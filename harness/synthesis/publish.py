@@ -23,11 +23,11 @@ from typing import Any
 from harness.data.pairs import plain_pair, write_json_lines
 from harness.identity import file_sha256
 from harness.identity.provenance import package_versions
+from harness.identity.replacing import replace_file
 from harness.synthesis.draws import Draw
 from harness.synthesis.generate import Result
 from harness.synthesis.load import Specification
 from harness.synthesis.messages import Request, example_request, model_name
-from harness.synthesis.saving import replace_file
 
 DATA = "data.jsonl"
 PROVENANCE = "provenance.json"

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from harness.data.pairs import write_json_lines
 from harness.errors import DataError
+from harness.identity.replacing import replace_file
 from harness.synthesis.answers import Refused, read_tasks
 from harness.synthesis.asking import Asker, Failure
 from harness.synthesis.draws import num_tasks
 from harness.synthesis.load import Specification
 from harness.synthesis.messages import brainstorm_request
-from harness.synthesis.saving import replace_file
 
 NAME = "tasks.jsonl"
 _MOST_TRIES = 4
