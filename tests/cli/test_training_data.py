@@ -73,7 +73,7 @@ def test_data_steps_are_seen_while_they_run_and_can_be_cancelled(
         patch.setitem(cast("dict[str, Any]", STAGES), "source", Asking())
         with pytest.raises(HarnessError, match="cancelled: 1 steps of small-data"):
             show_command("mine", **arguments)
-    assert not (home / "studies" / "small-data").exists()
+    assert read_noted(home, "small-data") is None
     assert not Runs(home).living()
     show_command("mine", **arguments)
     started = [event for event in Journal(home / "journal.jsonl").read() if event.kind == "started"]
