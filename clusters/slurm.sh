@@ -27,7 +27,8 @@ export RAY_AUTH_MODE=token
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+# Reads to the end: `head` would break the pipe of a long list, which ends the script.
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk 'NR == 1')
 address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')
 gpus=${SLURM_GPUS_ON_NODE:-0}
 
