@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Self
+
+from msgspec import structs
 
 from harness.execution.backends import Backend
 from harness.execution.ends import Ended, Ends, Progress
@@ -262,7 +263,7 @@ class Session:
 
     def _job(self, step: Step, expired: bytes | None) -> Job:
         return Job(
-            step=replace(step, resources=self._policies.retrying.resources(step)),
+            step=structs.replace(step, resources=self._policies.retrying.resources(step)),
             study=self._studies[step.fingerprint],
             home=self._store.address,
             inputs={role: self._queue.steps[needed].stage for role, needed in step.inputs.items()},

@@ -6,8 +6,9 @@ Owns the three states of a planned step. Asking changes nothing and takes no lea
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from harness.errors import StoreError
 from harness.execution.artifact_record import ArtifactRecord
@@ -20,8 +21,7 @@ from harness.plan.environments import Made
 StepState = Literal["run", "reuse", "wait"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedStep:
+class PlannedStep(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A step with its state.
 
     `reuse`: its artifact is there. `run`: it would run, after its inputs. `wait`: another process is

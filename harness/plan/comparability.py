@@ -74,10 +74,11 @@ def confounded_pairs(
     """
     rows = {row.label: row for row in plan.rows if not row.is_reference}
     environments = Environments(plan, made or {}, now)
-    differences = _Differences()
+    differences = _Differences(study.variants)
+    by_levels = {tuple(variant.levels.values()): variant for variant in study.variants}
     found: dict[tuple[Any, ...], Confounded] = {}
     for comparison in study.comparisons:
-        for one, other in _pairs(study, comparison):
+        for one, other in _pairs(study, comparison, by_levels):
             values = differences.between(one, other)
             if len(values) < 2 and not environments.are_mixed:
                 continue
@@ -123,9 +124,11 @@ def check_comparable(study: Study, pairs: Sequence[Confounded]) -> None:
     )
 
 
-def _pairs(study: Study, comparison: Comparison) -> Iterator[tuple[Variant, Variant]]:
+def _pairs(
+    study: Study, comparison: Comparison, by_levels: Mapping[tuple[str, ...], Variant]
+) -> Iterator[tuple[Variant, Variant]]:
     """Yield each row with the one that it is compared with along a factor."""
-    by_levels = {tuple(variant.levels.values()): variant for variant in study.variants}
+    where = comparison.where.items()
     place = list(study.factors).index(comparison.factor)
     if comparison.levels is None:
         baseline = next(one for one in study.variants if one.label == study.baseline)
@@ -133,9 +136,9 @@ def _pairs(study: Study, comparison: Comparison) -> Iterator[tuple[Variant, Vari
     else:
         start, end = map(str, comparison.levels)
     for levels, variant in by_levels.items():
-        if levels[place] == start or end not in (None, levels[place]):
+        if (level := levels[place]) == start or (end is not None and end != level):
             continue
-        if not comparison.where.items() <= variant.levels.items():
+        if where and not where <= variant.levels.items():
             continue
         counterpart = by_levels.get((*levels[:place], start, *levels[place + 1 :]))
         if counterpart is not None:
@@ -191,32 +194,38 @@ def _quantities(plan: Plan, one: PlanRow, other: PlanRow) -> list[str]:
 
 
 class _Differences:
-    """In which recipe fields two variants differ; equal sections are one object, asked about once."""
+    """In which recipe fields variants differ; equal sections are one object, asked about once."""
 
-    def __init__(self) -> None:
+    def __init__(self, variants: Sequence[Variant]) -> None:
         self._known: dict[tuple[int, int], dict[str, tuple[str, str]]] = {}
-        self._sections: dict[int, tuple[Any, ...]] = {}
+        columns = zip(*(_read_sections(one.recipes[0]) for one in variants), strict=True)
+        # Most sections are one object in all variants.
+        self._varied = {
+            name: column
+            for name, column in zip(_SECTIONS, columns, strict=True)
+            if len(set(map(id, column))) > 1
+        }
+        rows = zip(*self._varied.values(), strict=True)
+        self._sections = dict(zip([one.label for one in variants], rows, strict=bool(self._varied)))
 
     def between(self, one: Variant, other: Variant) -> Mapping[str, tuple[str, str]]:
         """Return dotted field -> both values."""
-        first, second = one.recipes[0], other.recipes[0]
+        first, second = self._sections.get(one.label, ()), self._sections.get(other.label, ())
         found: list[Mapping[str, tuple[str, str]]] = []
-        for section, mine, theirs in zip(_SECTIONS, self._of(first), self._of(second), strict=True):
-            if mine is theirs:
-                continue
-            if section == "weak_data" and not (first.pretraining.steps and second.pretraining.steps):
+        for section, mine, theirs in zip(self._varied, first, second, strict=True):
+            if mine is theirs or (section == "weak_data" and not _both_pretrained(one, other)):
                 continue
             key = (id(mine), id(theirs))
             if (known := self._known.get(key)) is None:
                 known = self._known[key] = _differing(section, mine, theirs)
             found.append(known)
-        return found[0] if len(found) == 1 else {k: v for each in found for k, v in each.items()}
+        if len(found) == 1:
+            return found[0]
+        return {name: values for each in found for name, values in each.items()}
 
-    def _of(self, recipe: Recipe) -> tuple[Any, ...]:
-        """Return the sections of a recipe, of which a study holds as many as it has variants."""
-        if (known := self._sections.get(id(recipe))) is None:
-            known = self._sections[id(recipe)] = _read_sections(recipe)
-        return known
+
+def _both_pretrained(one: Variant, other: Variant) -> bool:
+    return all(variant.recipes[0].pretraining.steps for variant in (one, other))
 
 
 def _differing(section: str, one: Any, other: Any) -> dict[str, tuple[str, str]]:

@@ -7,7 +7,7 @@ and nothing more, so that variants share every step in which they do not differ.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from harness.identity.provenance import installed_version
 from harness.plan.bases import identify
 from harness.plan.corpus_shards import shard_configurations
 from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
-from harness.plan.names import base_name, model_name, model_slug
+from harness.plan.names import base_name, instructed_name, model_name
 from harness.plan.parts import Parts
 from harness.plan.sources import SourceSteps
 from harness.study import Recipe, Study
@@ -57,6 +57,8 @@ class ScoredTask:
     config: Configuration
     sources: Mapping[str, Step]
     bindings: Mapping[str, str]
+    parts: Sequence[Configuration]
+    """Of the steps that encode its corpus first, where that is large."""
 
 
 class Compiler:
@@ -71,7 +73,7 @@ class Compiler:
         self._made: dict[tuple[Any, ...], Step] = {}
         self._parts = Parts()
         self._content = {} if digests is None else digests
-        self._tasks: dict[PromptConfig | None, list[ScoredTask]] = {}
+        self._scoring: dict[tuple[int, ...], tuple[str, list[ScoredTask]]] = {}
         self._versions: dict[str, str] = {}
         plan = study.resources
         self._resources: defaultdict[str, Resources] = defaultdict(lambda: plan.prepare)
@@ -165,49 +167,43 @@ class Compiler:
         config = self._parts.training(stage, settings, data, prompts=recipe.prompts, seed=seed)
         inputs = {"model": model, "source": self.training_pairs(data)}
         label = f"{data.source}/{data.pairs}, seed {seed}"
-        return self._made.setdefault(key, self.make(stage, config, label=label, inputs=inputs))
+        made = self._made[key] = self.make(stage, config, label=label, inputs=inputs)
+        return made
 
     def _member(self, recipe: Recipe) -> Member:
         model = self._trained(recipe)
         return self._scored(model, recipe, seed=recipe.seed if model.stage != "base" else None)
 
     def _scored(self, model: Step, recipe: Recipe, *, seed: int | None) -> Member:
-        base = self._study.bases[recipe.model.base]
-        slug = model_slug(base, recipe, model=model.fingerprint)
-        return Member(
-            slug=slug,
-            model=model.fingerprint,
-            seed=seed,
-            evaluations=self._evaluations({"model": model}, slug=slug, prompts=recipe.prompts),
-        )
+        prefix, tasks = self._scoring_of(recipe.model, recipe.prompts)
+        slug = f"{prefix}-{model.fingerprint[:12]}"
+        evaluations = self._evaluations(tasks, {"model": model}, slug)
+        return Member(slug=slug, model=model.fingerprint, seed=seed, evaluations=evaluations)
+
+    def _scoring_of(self, model: ModelConfig, prompts: PromptConfig) -> tuple[str, list[ScoredTask]]:
+        """Return the first part of the name under which models are scored, and the tasks."""
+        if (known := self._scoring.get((id(model), id(prompts)))) is not None:
+            return known
+        prefix = instructed_name(self._study.bases[model.base], model, prompts)
+        key = self._parts.key_of(model, prompts)
+        return self._scoring.setdefault(key, (prefix, list(self.scored_tasks(prompts))))
 
     def _evaluations(
-        self, inputs: Mapping[str, Step], *, slug: str, prompts: PromptConfig | None = None
+        self, tasks: Iterable[ScoredTask], inputs: Mapping[str, Step], slug: str
     ) -> dict[tuple[str, str], str]:
-        """Return the steps that score one model, or lexical search where there are no prompts."""
-        if (tasks := self._tasks.get(prompts)) is None:
-            tasks = self._tasks[prompts] = list(self.scored_tasks(prompts))
-        return {
-            (one.suite, one.task): self._evaluation(one, {**inputs, **one.sources}, slug).fingerprint
-            for one in tasks
-        }
+        return {(one.suite, one.task): self._evaluation(one, inputs, slug).fingerprint for one in tasks}
 
     def _evaluation(self, task: ScoredTask, inputs: Mapping[str, Step], slug: str) -> Step:
-        where = {"inputs": inputs, "bindings": {"slug": slug, **task.bindings}}
+        where = {"inputs": {**inputs, **task.sources}, "bindings": {"slug": slug, **task.bindings}}
         label = f"{slug} on {task.task}"
-        parts = shard_configurations(
-            task.config,
-            self._study.resources.shard_documents,
-            folder=task.bindings.get("folder", ""),
-        )
         shards = [
             self.make("embed", config, label=f"{label}, corpus part {number}", **where).fingerprint
-            for number, config in enumerate(parts, start=1)
+            for number, config in enumerate(task.parts, start=1)
         ]
         return self.make("evaluate", task.config, label=label, after=tuple(shards), **where)
 
     def scored_tasks(self, prompts: PromptConfig | None) -> Iterator[ScoredTask]:
-        """Yield the tasks of all suites as a variant with these prompts is scored on them."""
+        """Yield the tasks of all suites as variants with these prompts, or lexical search, are."""
         whose = {"prompts": self._parts.of_prompts(prompts)[0]} if prompts else {"lexical": "bm25"}
         for name, suite in self._study.suites.items():
             if suite.evaluator not in self._versions:
@@ -236,7 +232,13 @@ class Compiler:
                     config=Configuration.of(config),
                     sources={"source": self._sources.make(suite.source)} if suite.source else {},
                     bindings=bindings,
+                    parts=self._parts_of_corpus(config, bindings.get("folder", "")),
                 )
+
+    def _parts_of_corpus(self, config: Mapping[str, Any], folder: str) -> list[Configuration]:
+        documents = self._study.resources.shard_documents
+        parts = shard_configurations(config, documents, folder=folder)
+        return [Configuration.of(part) for part in parts]
 
     def _encoding(self, suite: Suite, task: str, prompts: PromptConfig) -> dict[str, Any]:
         """Return how one task's texts are encoded, where it is not the usual way."""
@@ -266,6 +268,6 @@ class Compiler:
         return list(rows.values())
 
     def _bm25_row(self) -> PlanRow:
-        evaluations = self._evaluations({}, slug="bm25")
+        evaluations = self._evaluations(self.scored_tasks(None), {}, "bm25")
         member = Member(slug="bm25", model="", seed=None, evaluations=evaluations)
         return PlanRow(label=BM25, levels={}, is_reference=True, members=(member,))

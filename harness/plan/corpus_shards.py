@@ -15,7 +15,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from harness.plan.graph import Configuration
 from harness.plan.work import size_of_task
 from harness.study.catalogue import task_types
 
@@ -24,8 +23,8 @@ _CORPUS = "corpus.jsonl"
 
 
 def shard_configurations(
-    config: Configuration, documents: int | None, *, folder: str = ""
-) -> list[Mapping[str, Any]]:
+    config: Mapping[str, Any], documents: int | None, *, folder: str = ""
+) -> list[dict[str, Any]]:
     """Return the configurations of the steps that encode one evaluation's corpus.
 
     Args:
@@ -33,20 +32,19 @@ def shard_configurations(
         documents: Texts from which on a corpus is encoded in shards, of about so many each.
         folder: Where BEIR folders lie, of an evaluation on one of them.
     """
-    plain = config.plain
-    if documents is None or "lexical" in plain:
+    if documents is None or "lexical" in config:
         return []
-    if plain["evaluator"] == "mteb" and task_types().get(plain["task"]) not in _SHARDED:
+    if config["evaluator"] == "mteb" and task_types().get(config["task"]) not in _SHARDED:
         return []
     if folder:
-        num_documents = _num_lines(Path(folder) / plain["task"])
+        num_documents = _num_lines(Path(folder) / config["task"])
     else:
-        size = size_of_task(plain, None)
+        size = size_of_task(config, None)
         num_documents = size.num_texts - size.num_queries if size else 0
     if num_documents <= documents:
         return []
     num_shards = math.ceil(num_documents / documents)
-    return [{**plain, "shard": shard, "num_shards": num_shards} for shard in range(num_shards)]
+    return [{**config, "shard": shard, "num_shards": num_shards} for shard in range(num_shards)]
 
 
 def _num_lines(folder: Path) -> int:

@@ -112,12 +112,19 @@ class _Costs:
             self._known[one.stage, one.is_on_gpu].append(known)
         self._around: dict[str, tuple[str, str]] = {}
         self._costs: dict[tuple[Any, ...], StepCost] = {}
+        self._of_object: dict[tuple[Any, ...], StepCost] = {}
 
     def of(self, step: Step) -> StepCost:
         base, source = self._stands_on(step)
+        # The plan keeps configurations and resources, which many steps share: one object is one key.
+        key = (id(step.config), step.stage, base, source, id(step.resources), bool(step.after))
+        if (known := self._of_object.get(key)) is None:
+            known = self._of_object[key] = self._of_kind(step, base, source)
+        return known
+
+    def _of_kind(self, step: Step, base: str, source: str) -> StepCost:
         settings = self._plan.steps[source].config if source else None
         what = _what(step.stage, step.config, settings)
-        # The plan keeps the resources, which many steps share: one object is one key.
         key = (step.stage, base, source, what, id(step.resources), bool(step.after))
         if key not in self._costs:
             self._costs[key] = self._estimate(step, self._surroundings(base, source), what)
@@ -125,17 +132,18 @@ class _Costs:
 
     def _stands_on(self, step: Step) -> tuple[str, str]:
         """Return the fingerprints of the base and the source behind a step, empty for none."""
-        if step.fingerprint not in self._around:
-            steps = self._plan.steps
-            base = step.fingerprint if step.stage == "base" else ""
-            if "model" in step.inputs:
-                base = self._stands_on(steps[step.inputs["model"]])[0]
-            source = step.inputs.get("source", "")
-            # What is cleaned or mined before has its texts from there; a mixture is no one's.
-            while source and steps[source].stage != "source":
-                source = steps[source].inputs.get("source", "")
-            self._around[step.fingerprint] = base, source
-        return self._around[step.fingerprint]
+        if (known := self._around.get(step.fingerprint)) is not None:
+            return known
+        steps = self._plan.steps
+        base = step.fingerprint if step.stage == "base" else ""
+        if (model := step.inputs.get("model")) is not None:
+            base, _ = self._stands_on(steps[model])
+        source = step.inputs.get("source", "")
+        # What is cleaned or mined before has its texts from there; a mixture is no one's.
+        while source and steps[source].stage != "source":
+            source = steps[source].inputs.get("source", "")
+        found = self._around[step.fingerprint] = base, source
+        return found
 
     def _surroundings(self, base: str, source: str) -> Surroundings:
         steps = self._plan.steps

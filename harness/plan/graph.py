@@ -8,8 +8,10 @@ step, whichever variants, studies or users ask for it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from harness.identity import canonical_json, fingerprint_of_text, join_canonical
 from harness.identity.canonical import to_plain
@@ -17,8 +19,7 @@ from harness.stages import STAGES
 from harness.study.document import Resources
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One node of the plan: one run of one stage."""
 
     stage: str
@@ -30,7 +31,7 @@ class Step:
     label: str
     """What the step makes, for people."""
     resources: Resources
-    bindings: Mapping[str, str] = field(default_factory=dict)
+    bindings: Mapping[str, str] = msgspec.field(default_factory=dict)
     """Paths and names that are not part of the identity."""
     after: tuple[str, ...] = ()
     """Fingerprints of steps that only spare it work; not part of the identity."""
@@ -119,8 +120,7 @@ def make_step(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One model of a row: a variant with one seed, and its evaluation."""
 
     slug: str
@@ -131,8 +131,7 @@ class Member:
     """(suite, task) -> fingerprint of the step that scores it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanRow:
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of the study's table and the steps that fill it."""
 
     label: str

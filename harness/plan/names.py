@@ -11,26 +11,18 @@ from functools import cache
 from pathlib import Path
 
 from harness.identity import fingerprint
-from harness.study import Recipe
 from harness.study.document import Base
-from harness.study.recipe import ModelConfig
+from harness.study.recipe import ModelConfig, PromptConfig
 from harness.study.task_prompts import NONE, prompt_files
 
 
-def model_slug(base: Base, recipe: Recipe, *, model: str) -> str:
-    """Return the name under which a variant is scored.
-
-    Args:
-        base: Its base checkpoint.
-        recipe: What it is made by.
-        model: Fingerprint of the step that makes it.
-    """
+def instructed_name(base: Base, model: ModelConfig, prompts: PromptConfig) -> str:
+    """Return the name of a base's models with the instructions that their texts get."""
     # One model under two sets of instructions is two lines, and must have two names.
-    return f"{model_name(base, recipe.model)}{_instructed(recipe)}-{model[:12]}"
+    return f"{model_name(base, model)}{_instructed(prompts.tasks)}"
 
 
-def _instructed(recipe: Recipe) -> str:
-    tasks = recipe.prompts.tasks
+def _instructed(tasks: str) -> str:
     if tasks == NONE:
         return ""
     if tasks in prompt_files():

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from harness.plan.graph import Member, Plan, PlanRow, Step, make_step
 from harness.stages.training import RESUME, UNTIL
 
@@ -43,7 +45,7 @@ def going_on(plan: Plan, folders: dict[str, str]) -> Plan:
     steps = dict(plan.steps)
     for name, folder in folders.items():
         step = steps[name]
-        steps[name] = replace(step, bindings={**step.bindings, RESUME: folder})
+        steps[name] = structs.replace(step, bindings={**step.bindings, RESUME: folder})
     return replace(plan, steps=steps)
 
 

@@ -24,8 +24,9 @@ class Schedule:
 
     def __init__(self, plan: Plan, seconds: Mapping[str, float], *, devices: float) -> None:
         urgencies = plan.urgencies(seconds)
-        # From here on a step is its place in this order.
-        self._order = sorted(seconds, key=lambda name: (-urgencies[name], name))
+        # From here on a step is its place in this order: by urgency, and by name where that is equal.
+        self._order = sorted(seconds)
+        self._order.sort(key=urgencies.__getitem__, reverse=True)
         places = {name: place for place, name in enumerate(self._order)}
         steps = [plan.steps[name] for name in self._order]
         with_gpus = any(step.resources.gpus for step in steps)
@@ -38,8 +39,8 @@ class Schedule:
         self._missing = [0] * len(steps)
         for place, step in enumerate(steps):
             for needed in step.needs:
-                if needed in places:
-                    self._dependants[places[needed]].append(place)
+                if (before := places.get(needed)) is not None:
+                    self._dependants[before].append(place)
                     self._missing[place] += 1
 
     def length(self, seconds: Mapping[str, float]) -> float:

@@ -132,7 +132,7 @@ def _ended_early(cells: Cells, plan: Plan, trial: FrozenTrial, reasons: dict[str
     rows = []
     for row in plan.rows:
         label = row.label if passed else f"{row.label} (ended early)"
-        rows.append(replace(row, label=label, is_reference=True, levels={}))
+        rows.append(structs.replace(row, label=label, is_reference=True, levels={}))
         reasons.update({one.slug: "the search ended this trial early" for one in row.members})
     return replace(plan, rows=tuple(rows))
 
@@ -145,7 +145,8 @@ def _add_repeats(cells: Cells, ledger: Ledger, rows: list[PlanRow], steps: dict[
         plan = cells.plan(trial.params, seeds=seeds)
         if cells.has_scores(evaluations_of(plan)):
             (row,) = plan.rows
-            rows.append(replace(row, label="the best, other seeds", levels={}, is_reference=True))
+            label = "the best, other seeds"
+            rows.append(structs.replace(row, label=label, levels={}, is_reference=True))
             steps.update(plan.steps)
 
 

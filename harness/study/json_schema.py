@@ -6,18 +6,21 @@ Owns nothing but the rendering: fields, types and texts come from the declaratio
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from harness.study.document import StudyDocument
-from harness.study.recipe import Recipe
+from harness.study.recipe import STRICT, Recipe
 
 
 def study_json_schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12) that a study file meets."""
-    schema = TypeAdapter(StudyDocument).json_schema()
-    recipe = TypeAdapter(Recipe).json_schema()
+    with _texts_of_fields():
+        schema = TypeAdapter(StudyDocument).json_schema()
+        recipe = TypeAdapter(Recipe).json_schema()
     definitions = {**schema.pop("$defs", {}), **recipe.pop("$defs", {})}
     for definition in (recipe, *(definitions[name] for name in _SECTIONS)):
         # A study's recipe may leave a field to a factor; the resolved variants are checked in full.
@@ -31,6 +34,16 @@ def study_json_schema() -> dict[str, Any]:
         **schema,
         "$defs": definitions,
     }
+
+
+@contextmanager
+def _texts_of_fields() -> Iterator[None]:
+    """Let pydantic read the texts below fields, which are in the source files alone and slow to find."""
+    STRICT["use_attribute_docstrings"] = True
+    try:
+        yield
+    finally:
+        STRICT["use_attribute_docstrings"] = False
 
 
 _SECTIONS = ("ModelConfig", "DataConfig")

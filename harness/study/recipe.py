@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True, strict=False, defer_build=True)
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=False, strict=False, defer_build=True)
 """Of every type of a study file. Validators take longer to build than most commands run: each is built
-when it is first asked."""
+when it is first asked, and none reads the fields' texts, which the JSON Schema alone shows."""
 
 
 def _no_truth(value: Any) -> Any:

@@ -12,9 +12,12 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
+import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 from harness.study.document import StudyDocument
@@ -29,8 +32,7 @@ _MOST_VARIANTS = 200_000
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of a table: one combination of levels, with the recipe of each of its seeds."""
 
     label: str
@@ -82,9 +84,9 @@ def expand(document: StudyDocument, source: SourceText) -> Expansion:
             )
         seeds = list(document.seeds)
         for matching, extra in replicates:
-            if all(levels[factor] == level for factor, level in matching.items()):
+            if matching.items() <= levels.items():
                 seeds.extend(extra)
-        recipes = tuple(Recipe(**sections, seed=seed) for seed in dict.fromkeys(seeds))
+        recipes = tuple([Recipe(**sections, seed=seed) for seed in dict.fromkeys(seeds)])
         variants.append(Variant(label=label, levels=levels, recipes=recipes))
     return Expansion(
         variants=tuple(variants),
@@ -110,7 +112,7 @@ def _check_size(document: StudyDocument, factors: Mapping[str, Levels], source: 
 
 
 def _label(levels: Mapping[str, str]) -> str:
-    return ", ".join(f"{factor}={level}" for factor, level in levels.items()) or "recipe"
+    return ", ".join(map("=".join, levels.items())) or "recipe"
 
 
 def _combinations(
@@ -139,34 +141,35 @@ class _Resolver:
         self, recipe: dict[str, Any], factors: Mapping[str, Levels], source: SourceText
     ) -> None:
         self._recipe, self._factors, self._source = recipe, factors, source
-        self._known: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self._values: dict[tuple[str, Any], Any] = {}
-        touching: dict[str, tuple[str, ...]] = {
-            section: tuple(
+        touching = {
+            section: [
                 factor
                 for factor, levels in factors.items()
                 if any(one.target[0] == section for level in levels.values() for one in level)
-            )
+            ]
             for section in _SECTIONS
         }
-        self._touching = {section: touched for section, touched in touching.items() if touched}
+        self._touching = {
+            section: itemgetter(*touched) for section, touched in touching.items() if touched
+        }
+        self._known: dict[str, dict[Any, Any]] = {section: {} for section in self._touching}
+        self._values: dict[tuple[str, Any], Any] = {}
         self._fixed: dict[str, Any] = {}
 
     def resolve(self, levels: Mapping[str, str]) -> dict[str, Any]:
         """Return a recipe's sections by name; equal ones are one object, whatever the levels."""
-        keys = [
-            (section, tuple([levels[factor] for factor in touching]))
-            for section, touching in self._touching.items()
-        ]
         known = self._known
-        if not self._fixed or any(key not in known for key in keys):
-            recipe = _resolve(self._recipe, levels, self._factors, self._source)
-            # The first of all resolved recipes gives what no factor touches.
-            self._fixed = self._fixed or {section: getattr(recipe, section) for section in _SECTIONS}
-            for key in keys:
-                value = getattr(recipe, key[0])
-                known[key] = self._values.setdefault((key[0], value), value)
-        return {**self._fixed, **{key[0]: known[key] for key in keys}}
+        with suppress(KeyError):
+            touched = {name: known[name][read(levels)] for name, read in self._touching.items()}
+            if self._fixed:
+                return {**self._fixed, **touched}
+        recipe = _resolve(self._recipe, levels, self._factors, self._source)
+        # The first of all resolved recipes gives what no factor touches.
+        self._fixed = self._fixed or {section: getattr(recipe, section) for section in _SECTIONS}
+        for section, read in self._touching.items():
+            value = getattr(recipe, section)
+            known[section][read(levels)] = self._values.setdefault((section, value), value)
+        return self.resolve(levels)
 
 
 def _resolve(

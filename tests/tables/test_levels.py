@@ -176,10 +176,6 @@ def test_the_smallest_detectable_difference_is_that_of_statsmodels(num: int) -> 
     assert found == pytest.approx(effect * 0.2, rel=1e-3)
 
 
-def test_without_degrees_of_freedom_nothing_is_detectable() -> None:
-    assert smallest_detectable(0.1, degrees=0) is None
-
-
 def test_tasks_are_counted_and_tested_once_each() -> None:
     values = [0.02, 0.03, -0.01, 0.0, 0.05, 0.04, 0.01, 0.00001]
     found = summarise_tasks(values)

@@ -72,6 +72,16 @@ class Bench:
         """Return how often each step ran so far."""
         return stub.runs(self.folder)
 
+    def unfinished(self) -> Counter[str]:
+        """Return the steps that began and have no whole artifact; to be asked when nothing runs."""
+        store = self.store
+        texts = [
+            (store.fetch(stage, name) / "text").read_text()
+            for stage, name in store.names()
+            if store.has(stage, name)
+        ]
+        return Counter(self.runs().keys() - {text.partition("(")[0] for text in texts})
+
     def run(self, *, backend: Any = "processes", code: int = 0, address: str = "") -> dict[str, bytes]:
         """Run the study in this process; return the files of its report."""
         seen = 0
