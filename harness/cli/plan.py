@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -43,6 +44,8 @@ def command(
     Examples: `harness plan quickstart`, `harness plan quickstart --against HEAD~1`,
     `harness plan quickstart --why contrast-1f2e3d4c`, `harness plan quickstart --actual`
     """
+    # Large plans are many small objects that live to the end: collecting them again and again is idle.
+    gc.disable()
     from harness.cli.planning import Question, answer
 
     question = Question(

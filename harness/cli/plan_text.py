@@ -8,19 +8,22 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.execution.expectations import Outcome
 from harness.execution.states import PlannedStep
 from harness.plan import Plan
-from harness.plan.changes import PlanChanges
 from harness.plan.forecast import Forecast, show
 from harness.plan.power import ENOUGH_SEEDS, Detectable
 from harness.plan.ranges import Range
+
+if TYPE_CHECKING:
+    from harness.execution.expectations import Outcome
+    from harness.plan.changes import PlanChanges
 
 _COLOURS = {"run": "yellow", "reuse": "green", "wait": "cyan"}
 _MOST_LINES = 500

@@ -1,12 +1,11 @@
-"""What `harness plan` answers: a study's plan, why a step is new, what changed, what was expected.
+"""What `harness plan` answers: a study's plan, with what it costs and what it can tell.
 
 Owns the order in which a plan is made, checked and shown. The rule: nothing is run and nothing is
-written. How it looks is left to `plan_text`.
+written. How it looks is left to `plan_text`, and what was before to `planning_past`.
 """
 
 from __future__ import annotations
 
-import gc
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,20 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli import plan_text
-from harness.cli.against import read_against
 from harness.cli.commitments import Outlook, check_comparisons, look_ahead, what_it_can_tell
 from harness.cli.mirroring import check_plan, chosen_mirrors
 from harness.cli.options import print_json
 from harness.cli.tracking import check_tracking
-from harness.execution.expectations import hold_against, read_expectations
-from harness.execution.history import past_of
 from harness.execution.homes import open_store
 from harness.execution.states import PlannedStep, plan_states
 from harness.execution.store import ArtifactStore
-from harness.plan import Plan, Step, compile_plan
-from harness.plan.changes import PlanChanges, compare_plans
+from harness.plan import Plan, compile_plan
 from harness.plan.comparability import Confounded
-from harness.plan.explain import explain, find_step
 from harness.plan.forecast import over_budget
 from harness.plan.past import Past
 from harness.study import Study, find_study, load_study
@@ -55,24 +49,16 @@ def answer(asked: Question, *, as_json: bool) -> None:
     Raises:
         HarnessError: If the study, its comparisons, mirrors or trackers do not hold.
     """
-    # Large plans are many small objects that live to the end: collecting them again and again is idle.
-    gc.disable()
     path = find_study(asked.study)
     loaded = load_study(path, profile=asked.profile)
     plan = compile_plan(loaded)
     store = open_store(asked.home)
     states = plan_states(plan, store)
-    if asked.is_actual:
-        _show_actual(states, store, plan.study, as_json=as_json)
-        return
-    past = None
-    if asked.against is not None:
-        past = read_against(asked.against, study=path, profile=asked.profile)
-    if asked.why is not None:
-        _show_why(plan, find_step(plan, asked.why), states, past or past_of(store), as_json=as_json)
-        return
-    if past is not None:
-        _show_changes(compare_plans(past, Past.of_plan(plan)), str(asked.against), as_json=as_json)
+    if asked.is_actual or asked.why is not None or asked.against is not None:
+        # The past is long, and most who plan do not ask for it.
+        from harness.cli import planning_past
+
+        planning_past.answer(asked, path, plan, states, store, as_json=as_json)
         return
     check_plan(asked.study, states, chosen_mirrors(asked.mirror, loaded), profile=asked.profile)
     check_tracking(states)
@@ -98,39 +84,6 @@ def _show_plan(
     for text in over:
         plan_text.say(text)
     plan_text.show_power(power)
-
-
-def _show_actual(
-    states: Sequence[PlannedStep], store: ArtifactStore, study: str, *, as_json: bool
-) -> None:
-    outcomes = hold_against(states, read_expectations(store.location.below(f"studies/{study}")))
-    if as_json:
-        print_json({"study": study, "stages": [asdict(one) for one in outcomes]})
-        return
-    plan_text.show_outcomes(outcomes)
-
-
-def _show_why(
-    plan: Plan, step: Step, states: Sequence[PlannedStep], past: Past, *, as_json: bool
-) -> None:
-    planned = next(one for one in states if one.step is step)
-    found = explain(plan, step, past)
-    if as_json:
-        causes = [{"step": name, **asdict(difference)} for name, difference in found.causes()]
-        state = {"state": planned.state, "reason": planned.reason}
-        print_json({"study": plan.study, **state, "why": asdict(found), "causes": causes})
-        return
-    plan_text.say(f"{step.name} ({step.label}): {planned.state}, {planned.reason}")
-    if planned.state != "reuse":
-        for line in found.lines():
-            plan_text.say(line)
-
-
-def _show_changes(changes: PlanChanges, against: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"against": against, **asdict(changes)})
-        return
-    plan_text.show_changes(changes, against)
 
 
 def _as_json(

@@ -24,7 +24,7 @@ RECORD_NAME = "artifact.json"
 class ArtifactRecord:
     """What lies beside an artifact: its identity, its making and its files."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", defer_build=True)
 
     fingerprint: str
     payload: dict[str, Any]

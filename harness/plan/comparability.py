@@ -25,6 +25,8 @@ from harness.study.variants import Variant
 
 _SECTIONS = tuple(field.name for field in dataclasses.fields(Recipe) if field.name != "seed")
 _read_sections = attrgetter(*_SECTIONS)
+_UNUSED = object()
+"""The pairs of a stage that a row has not."""
 _STAGES = ("pretraining", "reconstruction", "contrastive")
 _AMOUNTS = frozenset(
     {"steps", "global_batch", "num_negatives", "query_length", "document_length", "max_length"}
@@ -79,7 +81,7 @@ def confounded_pairs(
     found: dict[tuple[Any, ...], Confounded] = {}
     for comparison in study.comparisons:
         for one, other in _pairs(study, comparison, by_levels):
-            values = differences.between(one, other)
+            values = differences.between(one.label, other.label)
             if len(values) < 2 and not environments.are_mixed:
                 continue
             pair = rows[one.label], rows[other.label]
@@ -197,38 +199,45 @@ class _Differences:
     """In which recipe fields variants differ; equal sections are one object, asked about once."""
 
     def __init__(self, variants: Sequence[Variant]) -> None:
-        self._known: dict[tuple[int, int], dict[str, tuple[str, str]]] = {}
-        columns = zip(*(_read_sections(one.recipes[0]) for one in variants), strict=True)
+        recipes = [one.recipes[0] for one in variants]
+        columns = zip(*map(_read_sections, recipes), strict=True)
         # Most sections are one object in all variants.
-        self._varied = {
+        varied = {
             name: column
             for name, column in zip(_SECTIONS, columns, strict=True)
             if len(set(map(id, column))) > 1
         }
-        rows = zip(*self._varied.values(), strict=True)
-        self._sections = dict(zip([one.label for one in variants], rows, strict=bool(self._varied)))
+        if "weak_data" in varied:
+            varied["weak_data"] = tuple(
+                one.weak_data if one.pretraining.steps else _UNUSED for one in recipes
+            )
+        self._names = tuple(varied)
+        rows = list(zip(*varied.values(), strict=True)) or [()] * len(variants)
+        self._rows = dict(zip([one.label for one in variants], rows, strict=True))
+        self._objects = {label: frozenset(map(id, row)) for label, row in self._rows.items()}
+        self._known: dict[tuple[frozenset[int], frozenset[int]], dict[str, tuple[str, str]]] = {}
 
-    def between(self, one: Variant, other: Variant) -> Mapping[str, tuple[str, str]]:
-        """Return dotted field -> both values."""
-        first, second = self._sections.get(one.label, ()), self._sections.get(other.label, ())
-        found: list[Mapping[str, tuple[str, str]]] = []
-        for section, mine, theirs in zip(self._varied, first, second, strict=True):
-            if mine is theirs or (section == "weak_data" and not _both_pretrained(one, other)):
-                continue
-            key = (id(mine), id(theirs))
-            if (known := self._known.get(key)) is None:
-                known = self._known[key] = _differing(section, mine, theirs)
-            found.append(known)
-        if len(found) == 1:
-            return found[0]
-        return {name: values for each in found for name, values in each.items()}
+    def between(self, one: str, other: str) -> Mapping[str, tuple[str, str]]:
+        """Return dotted field -> both values, for the variants with these labels."""
+        first, second = self._objects[one], self._objects[other]
+        # What both have says nothing: of many pairs the same few objects differ.
+        key = (first - second, second - first)
+        if (known := self._known.get(key)) is None:
+            known = self._known[key] = self._compare(self._rows[one], self._rows[other])
+        return known
 
-
-def _both_pretrained(one: Variant, other: Variant) -> bool:
-    return all(variant.recipes[0].pretraining.steps for variant in (one, other))
+    def _compare(self, one: Sequence[Any], other: Sequence[Any]) -> dict[str, tuple[str, str]]:
+        return {
+            field: values
+            for section, mine, theirs in zip(self._names, one, other, strict=True)
+            if mine is not theirs
+            for field, values in _differing(section, mine, theirs).items()
+        }
 
 
 def _differing(section: str, one: Any, other: Any) -> dict[str, tuple[str, str]]:
+    if one is _UNUSED or other is _UNUSED:
+        return {}
     if section in _STAGES and 0 in (one.steps, other.steps):
         # Both without the stage: its settings mean nothing. One without: the stage is what is compared.
         shown = ("off" if one.steps == 0 else "on", "off" if other.steps == 0 else "on")
@@ -242,9 +251,9 @@ def _unequal(name: str, one: Any, other: Any) -> Iterator[tuple[str, tuple[str, 
         return
     if dataclasses.is_dataclass(one) and dataclasses.is_dataclass(other):
         for field in dataclasses.fields(one):
-            yield from _unequal(
-                f"{name}.{field.name}", getattr(one, field.name), getattr(other, field.name)
-            )
+            mine, theirs = getattr(one, field.name), getattr(other, field.name)
+            if mine is not theirs:
+                yield from _unequal(f"{name}.{field.name}", mine, theirs)
     elif isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in sorted(one.keys() | other.keys()):
             yield from _unequal(f"{name}.{key}", one.get(key, "none"), other.get(key, "none"))

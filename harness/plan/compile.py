@@ -95,10 +95,25 @@ class Compiler:
         return Plan(study=self._study.name, steps=self.steps, rows=tuple(rows))
 
     def make(
-        self, stage: str, config: Mapping[str, Any] | Configuration, *, label: str, **rest: Any
+        self,
+        stage: str,
+        config: Mapping[str, Any] | Configuration,
+        *,
+        label: str,
+        inputs: Mapping[str, Step] | None = None,
+        bindings: Mapping[str, str] | None = None,
+        after: tuple[str, ...] = (),
     ) -> Step:
         """Return the step with this stage, configuration and inputs, made once."""
-        step = make_step(stage, config, label=label, resources=self._resources[stage], **rest)
+        step = make_step(
+            stage,
+            config,
+            label=label,
+            resources=self._resources[stage],
+            inputs=inputs,
+            bindings=bindings,
+            after=after,
+        )
         # Equal steps are one step, in the place where it was needed first.
         return self.steps.setdefault(step.fingerprint, step)
 
@@ -194,13 +209,17 @@ class Compiler:
         return {(one.suite, one.task): self._evaluation(one, inputs, slug).fingerprint for one in tasks}
 
     def _evaluation(self, task: ScoredTask, inputs: Mapping[str, Step], slug: str) -> Step:
-        where = {"inputs": {**inputs, **task.sources}, "bindings": {"slug": slug, **task.bindings}}
+        inputs = {**inputs, **task.sources}
+        bindings = {"slug": slug, **task.bindings}
         label = f"{slug} on {task.task}"
-        shards = [
-            self.make("embed", config, label=f"{label}, corpus part {number}", **where).fingerprint
-            for number, config in enumerate(task.parts, start=1)
-        ]
-        return self.make("evaluate", task.config, label=label, after=tuple(shards), **where)
+        shards: tuple[str, ...] = ()
+        for number, config in enumerate(task.parts, start=1):
+            part = f"{label}, corpus part {number}"
+            step = self.make("embed", config, label=part, inputs=inputs, bindings=bindings)
+            shards = (*shards, step.fingerprint)
+        return self.make(
+            "evaluate", task.config, label=label, inputs=inputs, bindings=bindings, after=shards
+        )
 
     def scored_tasks(self, prompts: PromptConfig | None) -> Iterator[ScoredTask]:
         """Yield the tasks of all suites as variants with these prompts, or lexical search, are."""

@@ -6,8 +6,8 @@ the order is that of the runner, so that the forecast is of what will happen, up
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Mapping
+from heapq import heappop, heappush
 
 from harness.plan.graph import Plan
 
@@ -53,13 +53,13 @@ class Schedule:
         now, free = 0.0, self._devices
         while ready or running:
             while ready and needs[ready[0]] <= free + 1e-9:
-                place = heapq.heappop(ready)
+                place = heappop(ready)
                 free -= needs[place]
-                heapq.heappush(running, (now + durations[place], place))
-            now, place = heapq.heappop(running)
+                heappush(running, (now + durations[place], place))
+            now, place = heappop(running)
             free += needs[place]
             for after in dependants[place]:
                 missing[after] -= 1
                 if not missing[after]:
-                    heapq.heappush(ready, after)
+                    heappush(ready, after)
         return now

@@ -8,7 +8,7 @@ lie, what people say of them and what the study calls them are not.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,8 +38,16 @@ _READ = ("hub", "configs", "splits", "columns", "instructions")
 class MakeStep(Protocol):
     """Makes a step of a stage, or returns the one that is equal."""
 
-    def __call__(self, stage: str, config: dict[str, Any], *, label: str, **rest: Any) -> Step:
-        """Return the step; `rest` as `make_step` takes it."""
+    def __call__(
+        self,
+        stage: str,
+        config: dict[str, Any],
+        *,
+        label: str,
+        inputs: Mapping[str, Step] | None = None,
+        bindings: Mapping[str, str] | None = None,
+    ) -> Step:
+        """Return the step, as `make_step` does."""
 
 
 class SourceSteps:
