@@ -6,6 +6,7 @@ something differs, 2 wrong use.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import Annotated
@@ -60,6 +61,9 @@ def main() -> None:
         cure = "what was finished is kept; mend this and run the same command again"
         _tell(f"{error.filename}: {error.strerror}", cure)
         sys.exit(2)
+    finally:
+        # The memory goes with the process: Python would look through all of it for cycles once more.
+        gc.freeze()
 
 
 def _tell(message: str, cure: str) -> None:

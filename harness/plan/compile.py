@@ -61,6 +61,15 @@ class ScoredTask:
     """Of the steps that encode its corpus first, where that is large."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """One training stage: what its steps have in common whatever the model."""
+
+    config: Configuration
+    pairs: Step
+    label: str
+
+
 class Compiler:
     """The steps made so far for one study, and the parts that they share.
 
@@ -73,6 +82,7 @@ class Compiler:
         self._made: dict[tuple[Any, ...], Step] = {}
         self._parts = Parts()
         self._content = {} if digests is None else digests
+        self._trainings: dict[tuple[Any, ...], _Training] = {}
         self._scoring: dict[tuple[int, ...], tuple[str, list[ScoredTask]]] = {}
         self._versions: dict[str, str] = {}
         plan = study.resources
@@ -176,13 +186,18 @@ class Compiler:
         recipe: Recipe,
     ) -> Step:
         seed = recipe.seed if settings.seed is None else settings.seed
-        key = (stage, model.fingerprint, id(settings), id(data), id(recipe.prompts), seed)
-        if (made := self._made.get(key)) is not None:
-            return made
-        config = self._parts.training(stage, settings, data, prompts=recipe.prompts, seed=seed)
-        inputs = {"model": model, "source": self.training_pairs(data)}
-        label = f"{data.source}/{data.pairs}, seed {seed}"
-        made = self._made[key] = self.make(stage, config, label=label, inputs=inputs)
+        key = (stage, id(settings), id(data), id(recipe.prompts), seed)
+        if (training := self._trainings.get(key)) is None:
+            training = self._trainings[key] = _Training(
+                config=self._parts.training(stage, settings, data, prompts=recipe.prompts, seed=seed),
+                pairs=self.training_pairs(data),
+                label=f"{data.source}/{data.pairs}, seed {seed}",
+            )
+        place = (model.fingerprint, id(training))
+        if (made := self._made.get(place)) is None:
+            inputs = {"model": model, "source": training.pairs}
+            made = self.make(stage, training.config, label=training.label, inputs=inputs)
+            self._made[place] = made
         return made
 
     def _member(self, recipe: Recipe) -> Member:

@@ -27,7 +27,6 @@ class Parts:
 
     def __init__(self) -> None:
         self._parts: dict[tuple[int, Sequence[str]], Part] = {}
-        self._trainings: dict[tuple[Any, ...], Configuration] = {}
         self._kept: list[Any] = []
 
     def key_of(self, *values: Any) -> tuple[int, ...]:
@@ -60,13 +59,10 @@ class Parts:
         seed: int,
     ) -> Configuration:
         """Return the configuration of a training step, which does not depend on its inputs."""
-        key = (stage, id(settings), id(data), id(prompts), seed)
-        if (known := self._trainings.get(key)) is not None:
-            return known
         held_out = data.validation
         # Without held-out pairs some fields say nothing, and steps keep the fingerprints they had.
         silent = ("seed",) if held_out else ("seed", "validate_every", "keep")
-        config = Configuration.join(
+        return Configuration.join(
             {
                 "prompts": self.of_prompts(prompts),
                 "pairs": self.of(data.pairs),
@@ -76,4 +72,3 @@ class Parts:
                 **({"validation": self.of(held_out)} if held_out else {}),
             }
         )
-        return self._trainings.setdefault(key, config)

@@ -82,11 +82,11 @@ def expand(document: StudyDocument, source: SourceText) -> Expansion:
                 f"{label!r} and {known!r} are the same recipe",
                 cure="two levels set the same values; remove one of them",
             )
-        seeds = list(document.seeds)
+        seeds = dict.fromkeys(document.seeds)
         for matching, extra in replicates:
             if matching.items() <= levels.items():
-                seeds.extend(extra)
-        recipes = tuple([Recipe(**sections, seed=seed) for seed in dict.fromkeys(seeds)])
+                seeds.update(dict.fromkeys(extra))
+        recipes = tuple([Recipe(**sections, seed=seed) for seed in seeds])
         variants.append(Variant(label=label, levels=levels, recipes=recipes))
     return Expansion(
         variants=tuple(variants),
