@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as json_format
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +17,7 @@ from rich.table import Table
 from harness.cli import overlap
 from harness.cli.options import JsonOption, ProfileOption, print_json
 from harness.cli.training_data import show_command, sources_command
-from harness.data.mirrors import check_needs, entry_of, faults
+from harness.data.mirrors import MANIFEST_NAME, check_needs, entry_of, faults
 from harness.errors import DataError
 from harness.plan import compile_plan
 from harness.plan.needs import hub_needs
@@ -126,16 +127,28 @@ def _describe(root: Path, name: str) -> dict[str, Any]:
         "name": name,
         "size": sum(path.stat().st_size for path in files),
         "revision": entry.revision if entry else "",
-        "licence": _licence(root / name / "README.md"),
+        "licence": _licence(root / name),
     }
 
 
-def _licence(readme: Path) -> str:
-    """Return the licence that a README's front matter names; empty where it names none."""
+def _licence(folder: Path) -> str:
+    """Return the licence that a repository names: its README's front matter, or its own manifest."""
+    for said in (_front_matter(folder / "README.md"), _own_manifest(folder / MANIFEST_NAME)):
+        if isinstance(said, dict) and (licence := said.get("license") or said.get("licence")):
+            return ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
+    return ""
+
+
+def _front_matter(readme: Path) -> Any:
     try:
         text = readme.read_text(encoding="utf-8")
-        front = yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else {}
+        return yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, IndexError):
-        return ""
-    licence = front.get("license", "") if isinstance(front, dict) else ""
-    return ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
+        return None
+
+
+def _own_manifest(path: Path) -> Any:
+    try:
+        return json_format.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None

@@ -97,6 +97,19 @@ def test_a_mirror_is_listed_with_size_licence_and_who_needs_it(tmp_path: Path) -
     assert "scifact" not in text
 
 
+def test_a_licence_may_be_in_a_repositorys_own_manifest(tmp_path: Path) -> None:
+    write_sts(tmp_path)
+    manifest = tmp_path / "mteb" / "stsbenchmark-sts" / "manifest.json"
+    for text, licence in (
+        ('{"licence": "MIT; some parts CC BY 4.0"}', "MIT; some parts CC BY 4.0"),
+        ("[", ""),
+    ):
+        manifest.write_text(text)
+        done = run_harness("data", "list", str(tmp_path), "--json")
+        (row,) = json.loads(done.stdout)["repositories"]
+        assert row["licence"] == licence
+
+
 def test_check_finds_a_changed_byte(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "mirror" / "mteb" / "summeval"
     target = tmp_path / "mteb" / "summeval"
