@@ -146,6 +146,9 @@ class Oversight(Unseen):
         self.is_cancelled |= ask.steps is None
         running = {name for name in names if session.state(name) == "running"}
         shared = running & self._needed_elsewhere()
+        if ask.steps is None and self._own is not None:
+            # Nobody is to keep a step going for a run that has ended.
+            self._own.describe(steps=shared)
         cancelled = session.cancel(name for name in names if name not in shared)
         for name in cancelled:
             if name in running:
@@ -166,6 +169,6 @@ class Oversight(Unseen):
         return end is not None and end.is_given_up
 
     def _needed_elsewhere(self) -> set[str]:
-        """Return what living runs of other studies are to bring about."""
-        others = (run.steps for run in self._runs.living() if run.study != self._plan.study)
-        return set().union(*others)
+        """Return what other studies need: what their runs are to bring about that are not to end too."""
+        others = (run for run in self._runs.living() if run.study != self._plan.study)
+        return set().union(*(run.steps for run in others if not self._runs.is_to_end(run)))

@@ -13,11 +13,10 @@ leaves is swept by the next.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import secrets
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
@@ -86,6 +85,12 @@ class Runs:
     def is_short(self, run: Run) -> bool:
         """Return whether a run has steps that are ready and find no room."""
         return self._place.has(f"{run.name}.short")
+
+    def is_to_end(self, run: Run) -> bool:
+        """Return whether a run was asked for its end, and has not obeyed yet."""
+        names = self._place.names(f"{run.name}.ask-*")
+        asks = (_read_ask(self._place.read(name)) for name in names)
+        return any(ask is not None and ask.verb == "cancel" and ask.steps is None for ask in asks)
 
     def ask(self, run: Run, ask: Ask) -> None:
         """Ask something of a run."""
@@ -185,16 +190,12 @@ class OwnRun:
                 f"{self._place.describe()}: a random name was taken already", cure="run it again"
             )
 
-    def take_asks(self) -> list[Ask]:
-        """Return what was asked of this run since the last call."""
-        asks = []
+    def take_asks(self) -> Iterator[Ask]:
+        """Yield what was asked of this run since the last call; others see an ask until it is obeyed."""
         for name in self._place.names(f"{self.name}.ask-*"):
-            with contextlib.suppress(ValueError, KeyError):
-                found = json.loads(self._place.read(name) or b"")
-                steps = None if found["steps"] is None else frozenset(found["steps"])
-                asks.append(Ask(verb=found["verb"], steps=steps, why=found["why"]))
+            if (ask := _read_ask(self._place.read(name))) is not None:
+                yield ask
             self._place.remove(name)
-        return asks
 
     def show_short(self, is_short: bool) -> None:  # noqa: FBT001 - one fact
         """Say whether steps are ready that find no room."""
@@ -211,6 +212,16 @@ class OwnRun:
         _clear(self._place, self.name)
         if self._lease is not None:
             self._lease.release()
+
+
+def _read_ask(text: bytes | None) -> Ask | None:
+    """Return an ask; None where there is none any more, or none that can be read."""
+    try:
+        found = json.loads(text or b"")
+        steps = None if found["steps"] is None else frozenset(found["steps"])
+        return Ask(verb=found["verb"], steps=steps, why=found["why"])
+    except (ValueError, KeyError):
+        return None
 
 
 def _read(about: Mapping[str, Any], name: str, held: Held) -> Run:

@@ -90,33 +90,53 @@ def test_a_cancelled_study_starts_nothing_more(tmp_path: Path, stage: CountingSt
     assert len(summary.cancelled) == 4
 
 
-def test_a_running_step_that_another_study_needs_goes_on(tmp_path: Path, stage: CountingStage) -> None:
+@pytest.mark.parametrize("is_other_to_end", [False, True])
+def test_a_running_step_goes_on_for_another_study_unless_that_is_to_end_too(
+    is_other_to_end: bool, tmp_path: Path, stage: CountingStage
+) -> None:
     plan, _ = diamond()
-    other = Runs(tmp_path)
+    a = next(iter(plan.steps.values()))
+    runs = Runs(tmp_path)
     held: list[OwnRun] = []
 
-    def begin(event: str, label: str) -> None:
+    def begin(event: str) -> None:
         if event == "started" and not held:
             held.append(
-                other.begin(study="other", profile="", priority=0, cpus=1, gpus=0, steps={a.fingerprint})
+                runs.begin(study="other", profile="", priority=0, cpus=1, gpus=0, steps={a.fingerprint})
             )
             ask = Ask(verb="cancel", steps=None, why="a test")
-            for run in other.living():
-                if run.study == "fake":
-                    other.ask(run, ask)
+            for run in runs.living():
+                if run.study == "fake" or is_other_to_end:
+                    runs.ask(run, ask)
 
-    a = next(iter(plan.steps.values()))
     summary = run_plan(
         plan,
         ArtifactStore(tmp_path),
         Slow,
-        progress=lambda event, one, message: begin(event, one.label),
+        progress=lambda event, one, message: begin(event),
         oversight=Oversight(tmp_path, plan=plan, look_seconds=0.0),
     )
     held[0].end()
-    assert stage.runs.keys() == {"a"}
-    assert [plan.steps[name].label for name in summary.done] == ["a"]
-    assert len(summary.cancelled) == 4
+    done = [] if is_other_to_end else ["a"]
+    assert [plan.steps[name].label for name in summary.done] == done
+    assert len(summary.cancelled) == len(plan.steps) - len(done)
+
+
+def test_what_a_cancelled_run_lets_go_nobody_keeps_going_for_it(
+    tmp_path: Path, stage: CountingStage
+) -> None:
+    plan, _ = diamond()
+    described: list[frozenset[str]] = []
+
+    def on_event(event: str, label: str) -> None:
+        if event == "started":
+            for run in Runs(tmp_path).living():
+                Runs(tmp_path).ask(run, Ask(verb="cancel", steps=None, why="a test"))
+        else:
+            described.extend(run.steps for run in Runs(tmp_path).living())
+
+    _run(plan, tmp_path, on_event)
+    assert described[-1] == frozenset()
 
 
 def test_a_failed_step_is_tried_again_by_the_run_that_goes_on(
