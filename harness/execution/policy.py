@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from harness.execution.failures import Failure, FailureKind
 from harness.plan import Step
 from harness.study.document import Resources
@@ -52,7 +54,7 @@ class Retrying:
             return False
         self._tries[key] += 1
         if kind in {"cuda-oom", "host-oom"}:
-            resources = self.resources(step)
+            resources = self.lowered(step).resources
             tokens = resources.micro_batch or 2 * _UNLIMITED_TOKENS
             self._lowered[step.fingerprint] = replace(resources, micro_batch=max(1, tokens // 2))
         return True
@@ -67,9 +69,9 @@ class Retrying:
         self._rebuilds[step.fingerprint] += 1
         return self._rebuilds[step.fingerprint] <= _MOST_REBUILDS
 
-    def resources(self, step: Step) -> Resources:
-        """Return what a step gets in its next try."""
-        return self._lowered.get(step.fingerprint, step.resources)
+    def lowered(self, step: Step) -> Step:
+        """Return a step with what it gets in its next try."""
+        return structs.replace(step, resources=self._lowered.get(step.fingerprint, step.resources))
 
 
 class Canaries:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Self
 
-from msgspec import structs
-
 from harness.execution.backends import Backend
 from harness.execution.ends import Ended, Ends, Progress
 from harness.execution.failures import Failure
@@ -263,7 +261,7 @@ class Session:
 
     def _job(self, step: Step, expired: bytes | None) -> Job:
         return Job(
-            step=structs.replace(step, resources=self._policies.retrying.resources(step)),
+            step=self._policies.retrying.lowered(step),
             study=self._studies[step.fingerprint],
             home=self._store.address,
             inputs={role: self._queue.steps[needed].stage for role, needed in step.inputs.items()},

@@ -7,24 +7,21 @@ and nothing more, so that variants share every step in which they do not differ.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.identity import file_sha256, tree_sha256
 from harness.identity.canonical import to_plain
-from harness.identity.provenance import installed_version
 from harness.plan.bases import identify
-from harness.plan.corpus_shards import shard_configurations
 from harness.plan.graph import Configuration, Member, Plan, PlanRow, Step, make_step
 from harness.plan.names import base_name, instructed_name, model_name
 from harness.plan.parts import Parts
+from harness.plan.scored_tasks import ScoredTask, ScoredTasks
 from harness.plan.sources import SourceSteps
 from harness.study import Recipe, Study
-from harness.study.benchmarks import Limits, beir_datasets, beir_tasks
-from harness.study.catalogue import task_types
-from harness.study.document import Resources, Suite
+from harness.study.document import Resources
 from harness.study.recipe import (
     ContrastiveConfig,
     DataConfig,
@@ -33,7 +30,6 @@ from harness.study.recipe import (
     ReconstructionConfig,
 )
 from harness.study.sources import Wheel
-from harness.study.task_prompts import MTEB, read_prompts
 
 UNTRAINED = "untrained"
 BM25 = "BM25"
@@ -46,19 +42,6 @@ def compile_plan(study: Study, *, digests: dict[Path, str] | None = None) -> Pla
     plans; it is added there. Nothing else is touched.
     """
     return Compiler(study, digests).compile()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredTask:
-    """One task of a suite: what its evaluations have in common whatever the model."""
-
-    suite: str
-    task: str
-    config: Configuration
-    sources: Mapping[str, Step]
-    bindings: Mapping[str, str]
-    parts: Sequence[Configuration]
-    """Of the steps that encode its corpus first, where that is large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +67,15 @@ class Compiler:
         self._content = {} if digests is None else digests
         self._trainings: dict[tuple[Any, ...], _Training] = {}
         self._scoring: dict[tuple[int, ...], tuple[str, list[ScoredTask]]] = {}
-        self._versions: dict[str, str] = {}
         plan = study.resources
         self._resources: defaultdict[str, Resources] = defaultdict(lambda: plan.prepare)
         self._resources.update(dict.fromkeys(("reconstruct", "contrast"), plan.train))
         self._resources.update(dict.fromkeys(("embed", "evaluate"), plan.evaluate))
         self._sources = SourceSteps(
             study, make=self.make, wheel=self._wheel, sha256=self._sha256, base=self._base
+        )
+        self.scored_tasks = ScoredTasks(
+            study, self._parts, source=self._sources.make, sha256=self._sha256
         )
 
     def compile(self) -> Plan:
@@ -216,7 +201,7 @@ class Compiler:
             return known
         prefix = instructed_name(self._study.bases[model.base], model, prompts)
         key = self._parts.key_of(model, prompts)
-        return self._scoring.setdefault(key, (prefix, list(self.scored_tasks(prompts))))
+        return self._scoring.setdefault(key, (prefix, list(self.scored_tasks.of(prompts))))
 
     def _evaluations(
         self, tasks: Iterable[ScoredTask], inputs: Mapping[str, Step], slug: str
@@ -236,56 +221,6 @@ class Compiler:
             "evaluate", task.config, label=label, inputs=inputs, bindings=bindings, after=shards
         )
 
-    def scored_tasks(self, prompts: PromptConfig | None) -> Iterator[ScoredTask]:
-        """Yield the tasks of all suites as variants with these prompts, or lexical search, are."""
-        whose = {"prompts": self._parts.of_prompts(prompts)[0]} if prompts else {"lexical": "bm25"}
-        for name, suite in self._study.suites.items():
-            if suite.evaluator not in self._versions:
-                self._versions[suite.evaluator] = installed_version(suite.evaluator)
-            for task in suite.tasks:
-                config = {
-                    **whose,
-                    "evaluator": suite.evaluator,
-                    # Another version may hold other data or compute another number under one name.
-                    "evaluator_version": self._versions[suite.evaluator],
-                    "task": task,
-                    # Named only where something is left out, so that suites share whole tasks.
-                    **self._study.limits.get((name, task), Limits()).plain(),
-                    **(self._encoding(suite, task, prompts) if prompts else {}),
-                }
-                bindings = {}
-                if suite.folder is not None:
-                    folder = self._study.resolve_path(suite.folder) / task
-                    config["data_sha256"] = self._sha256(folder)
-                    bindings["folder"] = str(folder.parent)
-                elif suite.evaluator == "beir" and not suite.source:
-                    config["dataset"] = to_plain(beir_datasets()[task])
-                yield ScoredTask(
-                    suite=name,
-                    task=task,
-                    config=Configuration.of(config),
-                    sources={"source": self._sources.make(suite.source)} if suite.source else {},
-                    bindings=bindings,
-                    parts=self._parts_of_corpus(config, bindings.get("folder", "")),
-                )
-
-    def _parts_of_corpus(self, config: Mapping[str, Any], folder: str) -> list[Configuration]:
-        documents = self._study.resources.shard_documents
-        parts = shard_configurations(config, documents, folder=folder)
-        return [Configuration.of(part) for part in parts]
-
-    def _encoding(self, suite: Suite, task: str, prompts: PromptConfig) -> dict[str, Any]:
-        """Return how one task's texts are encoded, where it is not the usual way."""
-        # The same data has the same instruction, whichever package scores it.
-        name = beir_tasks().get(task, task) if suite.evaluator == "beir" else task
-        task_type = task_types().get(name, "Retrieval")
-        found: dict[str, Any] = {"normalize": False} if task_type in suite.unnormalized else {}
-        if prompts.tasks == MTEB and name in task_types():
-            return {**found, "instructions": MTEB}
-        texts = read_prompts(prompts.tasks, folder=self._study.path.parent)
-        instructions = texts.of_task(name, task_type) if texts else {}
-        return {**found, "instructions": instructions} if instructions else found
-
     def _untrained_rows(self) -> list[PlanRow]:
         rows: dict[str, PlanRow] = {}
         for variant in self._study.variants:
@@ -302,6 +237,6 @@ class Compiler:
         return list(rows.values())
 
     def _bm25_row(self) -> PlanRow:
-        evaluations = self._evaluations(self.scored_tasks(None), {}, "bm25")
+        evaluations = self._evaluations(self.scored_tasks.of(None), {}, "bm25")
         member = Member(slug="bm25", model="", seed=None, evaluations=evaluations)
         return PlanRow(label=BM25, levels={}, is_reference=True, members=(member,))

@@ -43,7 +43,7 @@ def compile_overlap(study: Study, settings: Settings) -> OverlapPlan:
         variant.label: sorted({one for recipe in variant.recipes for one in _pair_sets(recipe)})
         for variant in study.variants
     }
-    tasks = list(compiler.scored_tasks(None))
+    tasks = list(compiler.scored_tasks.of(None))
     steps: dict[tuple[str, str], dict[str, None]] = {}
     compared = sorted({one for found in used.values() for one in found})
     for source, pairs in compared:
