@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.plan.ranges import Range, product
 from harness.study.benchmarks import Limits, beir_tasks
+from harness.study.catalogue import task_types
 from harness.study.task_sizes import TaskSize, task_size
 from harness.study.training_sets import training_sets
 
@@ -143,9 +144,17 @@ def size_of_task(config: Mapping[str, Any], source: Mapping[str, Any] | None) ->
     """Return what an evaluation step encodes; 0 characters where only the number of texts is known."""
     size = task_size(_named_like_mteb(config), Limits.of(config))
     if size is None and source is not None and source.get("kind") == "bbc":
-        num = source["num_test"]
-        return TaskSize(num_texts=2 * num, num_characters=0, num_queries=num)
+        return _size_of_news(task_types().get(config["task"], "Retrieval"), source)
     return size
+
+
+def _size_of_news(task_type: str, source: Mapping[str, Any]) -> TaskSize:
+    """Return what is encoded of held-out articles: in retrieval, headlines and paragraphs."""
+    num = source["num_test"]
+    if task_type == "Retrieval":
+        return TaskSize(num_texts=2 * num, num_characters=0, num_queries=num)
+    labelled = source["num_classification_train"] if task_type == "Classification" else 0
+    return TaskSize(num_texts=num + labelled, num_characters=0, num_queries=0)
 
 
 def _named_like_mteb(config: Mapping[str, Any]) -> str:

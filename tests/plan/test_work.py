@@ -59,3 +59,14 @@ def test_cleaned_pairs_have_the_lengths_of_their_source(tmp_path: Path) -> None:
     assert [cost.tokens for cost in cleaned] == [cost.tokens for cost in plain]
     # Four steps of eight pairs, two characters a token at the most.
     assert plain[0].tokens.high == pytest.approx(4 * 8 * 125)
+
+
+def test_tasks_of_a_news_source_encode_the_articles_that_they_are_made_of(tmp_path: Path) -> None:
+    tokens = {}
+    for task in ("BBCHeadlineRetrieval", "BBCTopicClustering", "BBCTopicClassification"):
+        text = edited("[BBCTopicClassification]", f"[{task}]")
+        tokens[task] = _costs(tmp_path, text)["evaluate"][0].tokens.high
+    articles = tokens["BBCTopicClustering"]
+    assert tokens["BBCHeadlineRetrieval"] == 2 * articles
+    # 300 to score on, and 100 whose labels train the classifier.
+    assert tokens["BBCTopicClassification"] == pytest.approx(4 / 3 * articles)
