@@ -12,6 +12,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import queue
 import signal
 import sys
 import threading
@@ -63,8 +64,9 @@ def run_ranks(work: Work, *, num_ranks: int, report: Callable[[str], None]) -> N
             for ear in [item for item in ears if item in heard]:
                 if not _listen(ear, ears[ear], processes, report):
                     del ears[ear]
+        # All is done and said: what a library still waits for at its end is of no interest.
         for process in processes:
-            process.join()
+            process.join(_END_SECONDS)
     finally:
         for process in processes:
             process.kill()
@@ -116,11 +118,12 @@ def _enter(work: Work, rank: int, mouth: Connection) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    lock = threading.Lock()
-
-    def send(message: Message) -> None:
-        with lock:
-            mouth.send(message)
+    # Whoever prints may be anybody, even an object on its way out while another message is being sent:
+    # this queue's `put` may be interrupted by another `put`, where a lock would wait for itself.
+    said: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+    send = said.put
+    sender = threading.Thread(target=_send_all, args=(said, mouth), daemon=True)
+    sender.start()
 
     def report(line: str) -> None:
         if rank == 0:
@@ -136,6 +139,14 @@ def _enter(work: Work, rank: int, mouth: Connection) -> None:
             # The peers wait for this rank; gone, it would make them fail with less telling errors.
             threading.Event().wait()
         send(("done", None))
+        said.put(None)
+        sender.join()
+
+
+def _send_all(said: queue.SimpleQueue[Message | None], mouth: Connection) -> None:
+    """Send what a rank says in its order, until it says nothing more."""
+    for message in iter(said.get, None):
+        mouth.send(message)
 
 
 class _Spoken(io.TextIOBase):

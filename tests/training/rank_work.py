@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,31 @@ from harness.errors import DataError
 def speak(*, rank: int, report: Callable[[str], None]) -> None:
     report(f"rank {rank} reports")
     sys.stdout.write(f"rank {rank} prints\n")
+
+
+_printed = threading.Event()
+
+
+class Talkative(str):
+    """Prints while it is sent, as what a library leaves behind may at any time."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        sys.stdout.write("printed meanwhile\n")
+        _printed.set()
+        return str, (str(self),)
+
+
+def speak_while_speaking(*, rank: int, report: Callable[[str], None]) -> None:
+    report(Talkative("reported"))
+    if rank == 0:
+        _printed.wait()
+
+
+def never_leave(*, rank: int, report: Callable[[str], None]) -> None:
+    report("done")
+    threading.Thread(target=threading.Event().wait).start()
 
 
 def refuse_second(*, rank: int, report: Callable[[str], None]) -> None:

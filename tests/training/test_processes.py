@@ -25,6 +25,22 @@ def test_lines_and_prints_come_from_the_first_rank(capsys: pytest.CaptureFixture
     assert "rank 1" not in printed
 
 
+def test_what_prints_while_a_line_is_sent_does_not_hold_it_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said: list[str] = []
+    run_ranks(rank_work.speak_while_speaking, num_ranks=2, report=said.append)
+    assert said == ["reported"]
+    assert "printed meanwhile" in capsys.readouterr().err
+
+
+def test_a_rank_that_is_done_and_does_not_leave_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.training.processes._END_SECONDS", 0.1)
+    said: list[str] = []
+    run_ranks(rank_work.never_leave, num_ranks=2, report=said.append)
+    assert said == ["done"]
+
+
 def test_a_ranks_own_error_is_the_error_and_ends_the_others() -> None:
     with pytest.raises(DataError) as caught:
         run_ranks(rank_work.refuse_second, num_ranks=2, report=print)
