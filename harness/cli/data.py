@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from rich.table import Table
 from harness.cli import overlap
 from harness.cli.options import JsonOption, ProfileOption, print_json
 from harness.cli.training_data import show_command, sources_command
-from harness.data.mirrors import MANIFEST_NAME, check_needs, entry_of, faults
+from harness.data.mirrors import check_needs, entry_of, faults, own_manifest
 from harness.errors import DataError
 from harness.plan import compile_plan
 from harness.plan.needs import hub_needs
@@ -133,22 +132,16 @@ def _describe(root: Path, name: str) -> dict[str, Any]:
 
 def _licence(folder: Path) -> str:
     """Return the licence that a repository names: its README's front matter, or its own manifest."""
-    for said in (_front_matter(folder / "README.md"), _own_manifest(folder / MANIFEST_NAME)):
-        if isinstance(said, dict) and (licence := said.get("license") or said.get("licence")):
+    for said in (_front_matter(folder / "README.md"), own_manifest(folder)):
+        if licence := said.get("license") or said.get("licence"):
             return ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
     return ""
 
 
-def _front_matter(readme: Path) -> Any:
+def _front_matter(readme: Path) -> dict[str, Any]:
     try:
         text = readme.read_text(encoding="utf-8")
-        return yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else None
+        front = yaml.safe_load(text.split("---", 2)[1]) if text.startswith("---") else {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError, IndexError):
-        return None
-
-
-def _own_manifest(path: Path) -> Any:
-    try:
-        return json_format.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+        return {}
+    return front if isinstance(front, dict) else {}

@@ -46,15 +46,18 @@ def command(
     """
     # Large plans are many small objects that live to the end: collecting them again and again is idle.
     gc.disable()
-    from harness.cli.planning import Question, answer
+    try:
+        from harness.cli.planning import Question, answer
 
-    question = Question(
-        study=study,
-        profile=profile,
-        is_actual=actual,
-        why=why,
-        against=against,
-        home=home,
-        mirror=mirror,
-    )
-    answer(question, as_json=json)
+        question = Question(
+            study=study,
+            profile=profile,
+            is_actual=actual,
+            why=why,
+            against=against,
+            home=home,
+            mirror=mirror,
+        )
+        answer(question, as_json=json)
+    finally:
+        gc.enable()

@@ -112,20 +112,29 @@ def write_manifest(root: Path, entries: Mapping[str, Entry]) -> None:
 def entry_of(root: Path, name: str) -> Entry | None:
     """Return what is promised of a repository: by the mirror's manifest, or by its own."""
     found = read_manifest(root).get(name)
-    return found or _own_manifest(root / name / MANIFEST_NAME)
+    return found or _promised_by(own_manifest(root / name))
 
 
-def _own_manifest(path: Path) -> Entry | None:
-    """Return what a repository's own manifest says, where it says anything of this kind."""
+def own_manifest(folder: Path) -> dict[str, Any]:
+    """Return what a repository's own manifest says; nothing where it has none that can be read."""
     try:
-        files: dict[str, Any] = json.loads(path.read_bytes())["files"]
+        said = json.loads((folder / MANIFEST_NAME).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _promised_by(manifest: Mapping[str, Any]) -> Entry | None:
+    """Return the files that a repository's own manifest promises, where it does."""
+    try:
+        files: dict[str, Any] = manifest["files"]
         return Entry(
             files={
                 name: FileEntry(size=int(file["bytes"]), sha256=str(file["sha256"]))
                 for name, file in files.items()
             }
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         # Any repository may hold a file of that name that means something else.
         return None
 

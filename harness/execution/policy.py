@@ -54,7 +54,7 @@ class Retrying:
             return False
         self._tries[key] += 1
         if kind in {"cuda-oom", "host-oom"}:
-            resources = self.lowered(step).resources
+            resources = self.next_try(step).resources
             tokens = resources.micro_batch or 2 * _UNLIMITED_TOKENS
             self._lowered[step.fingerprint] = replace(resources, micro_batch=max(1, tokens // 2))
         return True
@@ -69,7 +69,7 @@ class Retrying:
         self._rebuilds[step.fingerprint] += 1
         return self._rebuilds[step.fingerprint] <= _MOST_REBUILDS
 
-    def lowered(self, step: Step) -> Step:
+    def next_try(self, step: Step) -> Step:
         """Return a step with what it gets in its next try."""
         return structs.replace(step, resources=self._lowered.get(step.fingerprint, step.resources))
 

@@ -261,7 +261,7 @@ class Session:
 
     def _job(self, step: Step, expired: bytes | None) -> Job:
         return Job(
-            step=self._policies.retrying.lowered(step),
+            step=self._policies.retrying.next_try(step),
             study=self._studies[step.fingerprint],
             home=self._store.address,
             inputs={role: self._queue.steps[needed].stage for role, needed in step.inputs.items()},

@@ -13,6 +13,8 @@ from statistics import NormalDist
 
 SIGNIFICANT = 0.05
 POWER = 0.8
+_AS_NORMAL = 1e6
+"""Degrees of freedom from which on the t law is the normal one, to a millionth."""
 
 
 def smallest_detectable(error: float, *, degrees: float) -> float | None:
@@ -29,7 +31,7 @@ def smallest_detectable(error: float, *, degrees: float) -> float | None:
     if not degrees >= 1 or not math.isfinite(error):
         return None
     # To three decimals, so that the thousand rows of a table share their solutions.
-    return _noncentrality(round(degrees, 3)) * error
+    return _noncentrality(round(min(degrees, _AS_NORMAL), 3)) * error
 
 
 @cache

@@ -144,9 +144,11 @@ def _enter(work: Work, rank: int, mouth: Connection) -> None:
 
 
 def _send_all(said: queue.SimpleQueue[Message | None], mouth: Connection) -> None:
-    """Send what a rank says in its order, until it says nothing more."""
-    for message in iter(said.get, None):
-        mouth.send(message)
+    """Send what a rank says in its order, until it says nothing more or cannot be sent."""
+    # Whoever listens learns of a rank that fell silent by the end of its pipe.
+    with mouth:
+        for message in iter(said.get, None):
+            mouth.send(message)
 
 
 class _Spoken(io.TextIOBase):

@@ -41,8 +41,9 @@ def test_a_t_test_finds_the_difference_four_times_in_five(degrees: float) -> Non
     assert _power(degrees, found / ERROR) == pytest.approx(POWER, abs=1e-6)
 
 
-def test_many_degrees_are_the_normal_law() -> None:
-    found = smallest_detectable(1.0, degrees=1e7)
+@pytest.mark.parametrize("degrees", [1e6, 1e7, 1e300, math.inf])
+def test_many_degrees_are_the_normal_law(degrees: float) -> None:
+    found = smallest_detectable(1.0, degrees=degrees)
     assert found == pytest.approx(stats.norm.isf(SIGNIFICANT / 2) + stats.norm.isf(1 - POWER), rel=1e-5)
 
 
