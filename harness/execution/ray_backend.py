@@ -1,7 +1,9 @@
 """Jobs on Ray: one Ray Core task a job, with the resources that its step asks for.
 
-Owns starting or joining a cluster and telling a node that went away from a failed step. A local cluster
-is bound to loopback, has no dashboard, and ends with this process.
+Owns starting or joining a cluster and telling a node that went away from a failed step. A step of
+several ranks has a placement group, which sets all their devices aside on one machine before it starts;
+fractions of devices are asked for by the task itself. A local cluster is bound to loopback, has no
+dashboard, and ends with this process.
 """
 
 from __future__ import annotations
@@ -98,6 +100,8 @@ class RayBackend:
             )
         self._remote = ray.remote(max_retries=0)(run_in_group)
         self._running: dict[Any, Job] = {}
+        self._groups: dict[Any, Any] = {}
+        """Task -> placement group, of steps of several ranks."""
 
     def expect(self, steps: Collection[Step]) -> None:
         """Do nothing: Ray starts its workers ahead."""
@@ -117,10 +121,32 @@ class RayBackend:
                 f"{job.step.stage} asks for {lack}",
                 cure="lower `resources` in the study, or join larger machines with --address",
             )
+        name = f"{job.step.stage}: {job.step.label}"
+        group = self._set_aside(wanted, name=name) if resources.ranks > 1 else None
         task = self._remote.options(
-            num_cpus=resources.cpus, num_gpus=resources.gpus, name=f"{job.step.stage}: {job.step.label}"
-        )
-        self._running[task.remote(job)] = job
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            name=name,
+            scheduling_strategy="DEFAULT" if group is None else _within(group),
+        ).remote(job)
+        self._running[task] = job
+        if group is not None:
+            self._groups[task] = group
+
+    def _set_aside(self, wanted: Mapping[str, float], *, name: str) -> Any:
+        """Return a placement group of what a step asks for, in one bundle: one task starts its ranks."""
+        from ray.util import placement_group
+
+        bundle = {resource: amount for resource, amount in wanted.items() if amount}
+        return placement_group([bundle], strategy="STRICT_PACK", name=name)
+
+    def _forget(self, task: Any) -> Job:
+        """Take a task off the running ones, and give back what was set aside for it."""
+        if (group := self._groups.pop(task, None)) is not None:
+            from ray.util import remove_placement_group
+
+            remove_placement_group(group)
+        return self._running.pop(task)
 
     def wait(self, timeout: float | None = None) -> tuple[str, Outcome] | None:
         """Block until one of the submitted jobs has ended, or the timeout is over."""
@@ -130,7 +156,7 @@ class RayBackend:
         return self._collect(finished[0])
 
     def _collect(self, finished: Any) -> tuple[str, Outcome]:
-        job = self._running.pop(finished)
+        job = self._forget(finished)
         exceptions = self._ray.exceptions
         try:
             outcome: Outcome = self._ray.get(finished)
@@ -161,7 +187,7 @@ class RayBackend:
         for task, job in list(self._running.items()):
             if job.step.fingerprint in names:
                 self._ray.cancel(task, force=True)
-                del self._running[task]
+                self._forget(task)
 
     def close(self) -> None:
         """End what is running, and stop a local cluster or leave a joined one."""
@@ -176,8 +202,7 @@ class RayBackend:
 def what_lacks(wanted: Mapping[str, float], nodes: Sequence[Mapping[str, float]]) -> str:
     """Return what no machine can give a step, for people; empty if one can.
 
-    A step is one Ray task, whose resources Ray sets aside at once and on one machine, as a placement
-    group of that step alone would.
+    A step is one Ray task, whose resources Ray sets aside at once and on one machine.
 
     Args:
         wanted: Resource -> amount.
@@ -191,6 +216,13 @@ def what_lacks(wanted: Mapping[str, float], nodes: Sequence[Mapping[str, float]]
             return f"{amount:g} {name}, the largest machine of the cluster has {most:g}"
     together = " and ".join(f"{amount:g} {name}" for name, amount in wanted.items())
     return f"{together}, no machine of the cluster has both"
+
+
+def _within(group: Any) -> Any:
+    """Return how Ray places a task in a placement group's only bundle."""
+    from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+    return PlacementGroupSchedulingStrategy(placement_group=group, placement_group_bundle_index=0)
 
 
 def _check_answers(address: str) -> None:

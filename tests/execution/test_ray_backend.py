@@ -6,6 +6,7 @@ import ipaddress
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,42 @@ def test_a_local_cluster_listens_on_loopback_and_refuses_what_it_can_never_run()
         plain = ipaddress.ip_address(address.removeprefix("::ffff:"))
         assert plain.is_loopback, f"{name} listens on {address}"
     assert "download asks for 64 GPU, the largest machine of the cluster has 0" in said["refused"]
+
+
+# The step fails, which is as good an end as any.
+TWO_RANKS = """
+import json, sys
+from harness.execution.job import Job
+from harness.execution.ray_backend import RayBackend
+from harness.plan.graph import make_step
+from harness.study.document import Resources
+backend = RayBackend(num_cpus=2)
+from ray.util import placement_group_table
+seen = []
+for ranks in (1, 2):
+    step = make_step("download", {"ranks": ranks}, label="x", resources=Resources(cpus=2, ranks=ranks))
+    backend.submit(Job(step=step, study="s", home=sys.argv[1], inputs={}))
+    groups = list(placement_group_table().values())
+    seen.append([(group["strategy"], list(group["bundles"].values())) for group in groups])
+    backend.wait()
+left = [group["state"] for group in placement_group_table().values()]
+step = make_step("download", {"ranks": 3}, label="x", resources=Resources(cpus=1, ranks=2))
+backend.submit(Job(step=step, study="s", home=sys.argv[1], inputs={}))
+backend.cancel([step.fingerprint])
+after = [group["state"] for group in placement_group_table().values()]
+backend.close()
+print(json.dumps({"seen": seen, "left": left, "after": after}))
+"""
+
+
+def test_what_several_ranks_need_is_set_aside_on_one_machine_and_given_back(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_RANKS, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["seen"] == [[], [["STRICT_PACK", [{"CPU": 2.0}]]]]
+    assert said["left"] == ["REMOVED"]
+    assert said["after"] == ["REMOVED", "REMOVED"]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
