@@ -46,7 +46,7 @@ def command(
             "--mirror",
             metavar="DIR",
             envvar="HARNESS_MIRROR",
-            help="Find models in DIR/<org>/<name> and never on the network. May be repeated.",
+            help="Find models in DIR/ORG/NAME and never on the network. May be repeated.",
         ),
     ] = None,
     home: HomeOption = None,

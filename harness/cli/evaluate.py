@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import JsonOption, MirrorOption, print_json
+from harness.cli.options import JsonOption, MirrorOption, print_json, words
 from harness.errors import HarnessError
 from harness.study.benchmarks import Limits, Selection, select_tasks
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from harness.evaluation.scores import Score
 
 _TasksOption = Annotated[
-    str, typer.Option("--tasks", metavar="A,B", help="mteb's task names; with --benchmark, of it.")
+    list[str] | None,
+    typer.Option("--tasks", metavar="A,B", help="mteb's task names; with --benchmark, of it."),
 ]
 _BenchmarkOption = Annotated[
     str | None,
@@ -33,12 +34,16 @@ _BenchmarkOption = Annotated[
     ),
 ]
 _TypesOption = Annotated[
-    str, typer.Option("--task-types", metavar="A,B", help="Keep tasks of these types.")
+    list[str] | None,
+    typer.Option("--task-types", metavar="A,B", help="Keep tasks of these types."),
 ]
 _LanguagesOption = Annotated[
-    str, typer.Option("--languages", metavar="A,B", help="Keep subsets in these, as eng or eng-Latn.")
+    list[str] | None,
+    typer.Option("--languages", metavar="A,B", help="Keep subsets in these, as eng or eng-Latn."),
 ]
-_ExcludeOption = Annotated[str, typer.Option("--exclude", metavar="A,B", help="Leave these tasks out.")]
+_ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="A,B", help="Leave these tasks out.")
+]
 _UNFINISHED = {"failed", "missing"}
 
 
@@ -51,11 +56,11 @@ def command(
         ),
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder for result files and scores.")],
-    tasks: _TasksOption = "",
+    tasks: _TasksOption = None,
     benchmark: _BenchmarkOption = None,
-    task_types: _TypesOption = "",
-    languages: _LanguagesOption = "",
-    exclude: _ExcludeOption = "",
+    task_types: _TypesOption = None,
+    languages: _LanguagesOption = None,
+    exclude: _ExcludeOption = None,
     mirror: MirrorOption = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts a batch.")] = 32,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="Threads to use.")] = None,
@@ -70,7 +75,15 @@ def command(
     Examples: `harness evaluate ./my-model --tasks STSBenchmark,SciFact --mirror ./mirror --to out`,
     `harness evaluate bm25 --benchmark "MTEB(eng, v2)" --task-types Retrieval --to out`
     """
-    chosen = _chosen(benchmark, tasks, task_types, languages, exclude)
+    chosen = _chosen(
+        Selection(
+            benchmark=benchmark,
+            tasks=words(tasks),
+            task_types=words(task_types),
+            languages=words(languages),
+            exclude=words(exclude),
+        )
+    )
     # Read when the numeric libraries load: threads that spin while they wait slow everything down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if threads is not None:
@@ -100,27 +113,13 @@ def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
 
 
-def _chosen(
-    benchmark: str | None, tasks: str, task_types: str, languages: str, exclude: str
-) -> dict[str, Limits]:
-    if benchmark is None and not _words(tasks):
+def _chosen(selection: Selection) -> dict[str, Limits]:
+    if selection.benchmark is None and not selection.tasks:
         raise HarnessError(
             "neither --benchmark nor --tasks names a task",
             cure="for example --tasks STSBenchmark,SciFact, or --benchmark 'MTEB(eng, v2)'",
         )
-    return select_tasks(
-        Selection(
-            benchmark=benchmark,
-            tasks=_words(tasks),
-            task_types=_words(task_types),
-            languages=_words(languages),
-            exclude=_words(exclude),
-        )
-    )
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    return select_tasks(selection)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,7 +30,7 @@ MirrorOption = Annotated[
         "--mirror",
         metavar="DIR",
         envvar="HARNESS_MIRROR",
-        help="Read datasets and models from DIR/<org>/<name>, never from the network. May be repeated.",
+        help="Read datasets and models from DIR/ORG/NAME, never from the network. May be repeated.",
     ),
 ]
 BackendName = Literal["ray", "processes", "in-process"]
@@ -53,6 +54,12 @@ PriorityOption = Annotated[
 ]
 ReportsOption = Annotated[Path, typer.Option(help="Folder under which the study's page is written.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def words(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the words of an option that takes `A,B` and may be repeated, each once, in their order."""
+    found = (word.strip() for text in texts or () for word in text.split(","))
+    return tuple(dict.fromkeys(word for word in found if word))
 
 
 def print_json(value: Any) -> None:

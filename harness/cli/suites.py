@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+from harness.cli.options import words
 from harness.errors import RecordError, did_you_mean
 
 AverageKind = Literal["task", "type", "borda"]
@@ -18,8 +19,8 @@ def print_suite(
     *,
     form: str,
     by: str | None,
-    average: str | None,
-    union: str | None,
+    average: Sequence[str] | None,
+    union: Sequence[str] | None,
     accept: Sequence[str],
     beside: Sequence[Path],
 ) -> None:
@@ -45,8 +46,8 @@ def print_suite(
         read_frame(folder, columns=TABLE_COLUMNS),
         find_suite(suite),
         by=_axis(by),
-        averages=None if average is None else [_kind(word) for word in _words(average)],
-        union=None if union is None else _words(union),
+        averages=None if average is None else [_kind(word) for word in words(average)],
+        union=None if union is None else words(union),
         accept=dict(_accepted(one) for one in accept),
     )
     references = [row for path in beside for row in reference_rows(read_paper(path), table)]
@@ -64,10 +65,6 @@ def _axis(by: str | None) -> Literal["type", "task"]:
             cure="--columns type or --columns task",
         )
     return "task" if by == "task" else "type"
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _kind(word: str) -> AverageKind:

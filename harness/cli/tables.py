@@ -31,11 +31,11 @@ SuiteOption = Annotated[
     typer.Option("--suite", metavar="NAME", help="One of the study's suites, or a benchmark of mteb."),
 ]
 AverageOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option("--average", metavar="KINDS", help="Of a benchmark: of task,type,borda."),
 ]
 UnionOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--union", metavar="ORDER", help="Of a benchmark: one line a model, from its revisions in order."
     ),

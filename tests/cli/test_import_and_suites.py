@@ -67,8 +67,10 @@ def test_papers_stand_beside_imported_rows(imported: Path) -> None:
     assert '"arXiv 2401.00368, ablations"' in done.stdout
 
 
-def test_averages_are_chosen(imported: Path) -> None:
-    done = run_harness("tables", str(imported), *V1, "--average", "type,borda", "-f", "csv")
+@pytest.mark.parametrize("chosen", [["type,borda"], ["type", "borda"]], ids=["list", "repeated"])
+def test_averages_are_chosen(chosen: list[str], imported: Path) -> None:
+    averages = [word for one in chosen for word in ("--average", one)]
+    done = run_harness("tables", str(imported), *V1, *averages, "-f", "csv")
     assert done.stdout.splitlines()[0].endswith("Summarization,AverageOfTypes,BordaRank,coverage")
 
 
